@@ -1,0 +1,49 @@
+"""The small frozen records that travel through a crawl."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from curator.reasons import Reason
+
+if TYPE_CHECKING:
+    from crawler.leases import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One URL drawn from the ledger, to be fetched once now."""
+
+    uid: bytes  # 16 bytes: BLAKE2b of the URL as listed
+    row: int  # its rowid in the ledger's `links`
+    url: str  # as listed, outer white space stripped
+    host: str  # the key of politeness: crawler.urls.host_of(url), "" when the URL is bad
+    attempts: int = 0  # charged attempts before this one, all runs
+    tries: int = 0  # of those, in this run
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole body with its share of --memory still leased."""
+
+    link: Link
+    body: tuple[bytes, ...]
+    size: int  # bytes in body
+    lease: "Lease"
+    final_url: str
+    http_status: int
+    content_type: str
+    etag: str
+    last_modified: str
+    fetched_at: float  # seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One attempt that gave no body. `retry_after`: seconds the server asked for, if it did."""
+
+    link: Link
+    reason: Reason
+    detail: str = ""
+    http_status: int = 0
+    retry_after: float | None = None
+    final_url: str = ""

@@ -1,0 +1,39 @@
+"""The small frozen records that travel between stages. Each stage makes a new one; none is filled in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from curator.reasons import Reason
+
+# An image's bytes as they came off the network, in pieces: joined by nobody, copied once into the
+# worker's arena and written once into the tar.
+Body = Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What one reduced decode tells of an image. Sizes in pixels after EXIF orientation."""
+
+    format: str  # "jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"
+    mode: str  # Pillow's mode of the stored picture: "RGB", "L", "P", "CMYK", "I;16" ...
+    width: int
+    height: int
+    bytes: int  # of the file
+    sha256: str  # 64 hex digits over the file
+    phash: str  # 16 hex digits, as str(imagehash.phash(...)) prints it
+    phash_mirror: str  # the same for the picture mirrored left to right
+    hash_kind: str  # how the picture was reduced before hashing, e.g. "draft256-gap3"
+    low_information: bool  # the hash says nothing (flat, gradient): never a duplicate by hash
+    sharpness: float
+    brightness: float  # 0 to 255
+    contrast: float
+    entropy: float  # bits, 0 to 8
+    exif: str  # JSON object of the EXIF tags, "{}" when there are none
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """Why an image has no measures: one Reason, and what the decoder said."""
+
+    reason: Reason
+    detail: str

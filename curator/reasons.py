@@ -78,4 +78,5 @@ class Reason(StrEnum):
 
 
 BY_CODE: dict[int, Reason] = {reason.code: reason for reason in Reason}
+BY_NAME: dict[str, Reason] = {reason.value: reason for reason in Reason}
 TRANSIENT = frozenset(reason for reason in Reason if reason.kind is Kind.TRANSIENT)

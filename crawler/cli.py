@@ -1,0 +1,200 @@
+"""The `crawl` command: a skin over `crawler.pipeline.crawl`.
+
+Exit codes: 0 finished, 1 our own bug, 2 usage, 4 disk, 130 interrupted and resumable.
+Modules that do the work are imported inside the commands, since worker processes import this one too.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+from click_default_group import DefaultGroup
+
+from crawler.settings import Settings
+from curator.errors import CurateError
+from curator.units import parse_size
+
+DEFAULTS = {field.name: field.default for field in fields(Settings)}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Size(click.ParamType[int]):
+    """Bytes, written like 512M."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes of a size on the command line."""
+        try:
+            return parse_size(str(value))
+        except CurateError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names separated by commas."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names in a list on the command line."""
+        return tuple(name.strip() for name in str(value).split(",") if name.strip())
+
+
+class Commands(DefaultGroup):  # type: ignore[misc] # the library ships no types
+    """`crawl LIST...` is the default command; its flags are in the help of `crawl` itself."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's forms."""
+        formatter.write_usage("crawl", "LIST... --out DATA [OPTIONS]")
+        formatter.write_usage("crawl", "DATA [OPTIONS]", prefix="       ")
+        formatter.write_usage("crawl", "status DATA | demo", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The flags of the default command, then the other commands."""
+        run.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+def setting(name: str, help: str, kind: Any = None, *, multiple: bool = False) -> Callable[[F], F]:  # noqa: A002 - click's own word
+    """One field of Settings as a flag; its default stands there alone."""
+    flag, default = f"--{name.replace('_', '-')}", DEFAULTS[name]
+    if isinstance(default, bool):
+        return click.option(flag, name, is_flag=True, default=None, help=help)
+    shown = _shown(default, kind)
+    text = f"{help}  [default: {shown}]" if shown else help
+    return click.option(flag, name, type=kind or type(default), default=None, multiple=multiple, help=text)
+
+
+def _shown(default: object, kind: Any) -> str:
+    if isinstance(kind, Size) and isinstance(default, int):
+        return f"{default >> 20}M" if default < 1 << 30 else f"{default >> 30}G"
+    return "" if default in ("", (), 0) else str(default)
+
+
+_SETTINGS = [
+    setting("concurrency", "Requests under way at a time."),
+    setting("per_host", "Requests at a time to one host; 0 lifts the bound for a host that is yours."),
+    setting("attempts", "Attempts per URL in one run; only failures that may pass are tried again."),
+    setting("memory", "Memory for bodies on their way to the disk.", Size()),
+    setting("connect_timeout", "Seconds to connect."),
+    setting("stall_timeout", "Seconds without a byte."),
+    setting("timeout", "Seconds for one whole exchange, redirects included."),
+    setting("user_agent", "Who we say we are."),
+    setting(
+        "header", "'Name: value' sent to listed hosts, never on to another. Repeatable.", str, multiple=True
+    ),
+    setting("insecure", "Accept any TLS certificate."),
+    setting("ca_file", "PEM file of certificate authorities to trust beside the system's."),
+    setting(
+        "allow_net",
+        "Network that may be reached though private, e.g. 10.1.0.0/16. Repeatable.",
+        str,
+        multiple=True,
+    ),
+    setting("workers", "Processes that decode and measure.  [default: one a core]"),
+    setting("decode_timeout", "Seconds one image may take to decode."),
+    setting("worker_memory", "Memory one image may take to decode.", Size()),
+    setting("max_pixels", "Pixels of the largest image taken. Fixed."),
+    setting("max_bytes", "Bytes of the largest body taken. Fixed.", Size()),
+    setting("full_decode", "Hash the full picture, not a reduced one: slower. Fixed."),
+    setting("min_side", "Drop images with a side under N pixels. Fixed.  [default: keep all]"),
+    setting("max_aspect", "Drop images longer than R times their width. Fixed.  [default: keep all]"),
+    setting(
+        "dedup",
+        "Drop repeated images: none, bytes or phash. Fixed.",
+        click.Choice(["none", "bytes", "phash"]),
+    ),
+    setting("radius", "Bits in which hashes of near duplicates may differ. Fixed."),
+    setting("shard_size", "Images in a shard. Fixed."),
+    setting("shard_bytes", "Bytes in a shard, whichever comes first. Fixed.", Size()),
+    setting("url_col", "Column of the URL.  [default: guessed]"),
+    setting("caption_col", "Column of the caption.  [default: guessed]"),
+    setting("drop_columns", "Columns not to carry, separated by commas.", Names()),
+    setting("input_format", "Format of lists whose name does not tell: txt, csv, tsv, jsonl."),
+    setting("min_free", "Stop while this much of the disk is free.", Size()),
+    setting("retry", "What a new run tries again: transient, none, all, or Reasons separated by commas."),
+    setting("limit", "Crawl a uniform sample of N URLs of the whole list, and forecast the rest."),
+]
+
+
+def with_settings(command: F) -> F:
+    """Add every setting's flag, in order."""
+    for option in reversed(_SETTINGS):
+        command = option(command)
+    return command
+
+
+@click.group(cls=Commands, default="run", context_settings={"max_content_width": 110})
+@click.version_option(package_name="crawl-curate")
+def commands() -> None:
+    """Turn a list of image URLs into a durable dataset. Killed at any moment, it continues where it stopped.
+
+    LIST is a .txt, .csv, .tsv, .jsonl (all also .gz) or .parquet file, a folder of them, or - for standard
+    input. `crawl DATA` continues a dataset with the settings stored in it.
+    """
+
+
+_group = cast("click.Group", commands)  # typed, as DefaultGroup is not
+
+
+@_group.command(hidden=True)
+@click.argument("paths", nargs=-1, required=True, metavar="LIST...")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the dataset; made where there is none."
+)
+@with_settings
+@click.option(
+    "--ledger", type=click.Path(path_type=Path), help="Keep the ledger at this path, on a local disk."
+)
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print progress and the report as JSON lines.")
+def run(
+    paths: tuple[str, ...], out: Path | None, ledger: Path | None, quiet: bool, as_json: bool, **given: Any
+) -> None:
+    """Crawl lists into a dataset, or continue one."""
+    from rich.console import Console
+
+    from crawler.command import Terminal, run_crawl
+
+    named = {name: value for name, value in given.items() if value is not None and value != ()}
+    terminal = Terminal(Console(highlight=False), quiet, as_json)
+    sys.exit(run_crawl(paths, out, ledger, terminal, named))
+
+
+@_group.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--by", type=click.Choice(["reason", "host", "http_status"]), help="Show only this view.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(data: Path, by: Any, as_json: bool) -> None:
+    """What became of every URL so far, what failed where, and whether a retry is worth it."""
+    from crawler.command import show_status
+
+    sys.exit(show_status(data, by, as_json=as_json))
+
+
+@_group.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo-data"), show_default=True)
+def demo(out: Path) -> None:
+    """Crawl a small site on this machine, verify the dataset, and explain what happened."""
+    from crawler.demo.tour import run_demo
+
+    sys.exit(run_demo(out))
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        commands()
+    except CurateError as error:
+        click.echo(f"crawl: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What the commands of `crawl` do with a terminal: views, reports, signals and exit codes."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from rich.console import Console
+
+from crawler.pipeline import Crawled, crawl
+from crawler.report import Ending, render_report, report_as_dict
+from crawler.snapshot import Snapshot
+from crawler.status import status
+from crawler.status_report import render_status, status_as_dict
+from crawler.text import harmless, json_line
+from crawler.view import LiveView, PlainLines
+from curator.dataset.store import is_dataset
+from curator.errors import Interrupted, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Where a command prints, and how much."""
+
+    console: Console
+    quiet: bool = False
+    as_json: bool = False
+
+    def say(self, text: str) -> None:
+        """One line for people. Text from lists and the web is made harmless."""
+        if not self.quiet and not self.as_json:
+            self.console.print(harmless(text, 2000), markup=False, soft_wrap=True)
+
+    def view(self, take: Callable[[], Snapshot], title: str) -> AbstractContextManager[object]:
+        """The view while a crawl runs."""
+        if self.quiet:
+            return nullcontext()
+        if self.console.is_terminal and not self.as_json:
+            return LiveView(self.console, take, title)
+        return PlainLines(sys.stdout, take, as_json=self.as_json)
+
+
+def run_crawl(
+    paths: Sequence[str], out: Path | None, ledger: Path | None, terminal: Terminal, given: dict[str, Any]
+) -> int:
+    """Crawl as the command line asks; the exit code. Raises CurateError."""
+    lists, root = which(paths, out)
+    try:
+        crawled = uvloop.run(_crawl(lists, root, ledger, terminal, given))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        print(f"Stopped. To continue: crawl {root}", file=sys.stderr)  # noqa: T201 - also when quiet
+        return Interrupted.exit_code
+    report(crawled, str(root), terminal)
+    return 0 if crawled.finished else Interrupted.exit_code
+
+
+def which(paths: Sequence[str], out: Path | None) -> tuple[tuple[str, ...], Path]:
+    """Lists and dataset of a command line: one argument without --out that holds a ledger is the dataset."""
+    if out is not None:
+        return tuple(paths), out
+    if len(paths) == 1 and is_dataset(Path(paths[0])):
+        return (), Path(paths[0])
+    raise UsageError(
+        f"Where should the images go? crawl {' '.join(paths)} --out data/  "
+        "(without --out, the one argument is a dataset to continue)"
+    )
+
+
+async def _crawl(
+    lists: Sequence[str], root: Path, ledger: Path | None, terminal: Terminal, given: dict[str, Any]
+) -> Crawled:
+    stop = asyncio.Event()
+    _heed_signals(stop, terminal)
+    return await crawl(
+        lists,
+        root,
+        stop=stop,
+        view=lambda take: terminal.view(take, str(root)),
+        note=terminal.say,
+        ledger_path=ledger,
+        **given,
+    )
+
+
+def _heed_signals(stop: asyncio.Event, terminal: Terminal) -> None:
+    """The first SIGINT or SIGTERM drains, the second stops at once, a third does not even tidy up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def heard() -> None:
+        if task.cancelling():
+            os._exit(Interrupted.exit_code)
+        if stop.is_set():
+            task.cancel()
+        else:
+            stop.set()
+            terminal.say("Stopping: requests under way are finished and saved. Again to stop at once.")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard)
+
+
+def report(crawled: Crawled, root: str, terminal: Terminal) -> None:
+    """Print how a crawl ended."""
+    for line in crawled.broken_off:
+        print(f"crawl: {harmless(line, 2000)}", file=sys.stderr)  # noqa: T201 - also when quiet
+    reason = (
+        "" if crawled.finished else "a list was not read to its end" if crawled.broken_off else "interrupted"
+    )
+    ending = Ending(root, crawled.finished, reason, crawled.forecast)
+    if terminal.as_json:
+        print(json_line(report_as_dict(crawled.snapshot, ending)), flush=True)  # noqa: T201 - what --json is for
+    elif not terminal.quiet:
+        render_report(crawled.snapshot, ending, terminal.console)
+
+
+def show_status(data: Path, by: Any, *, as_json: bool) -> int:
+    """Print what became of the links of a dataset. Raises CurateError."""
+    found = status(data)
+    if as_json:
+        print(json_line(status_as_dict(found, by)))  # noqa: T201 - what --json is for
+    else:
+        render_status(found, Console(highlight=False), by)
+    return 0

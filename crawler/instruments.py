@@ -1,0 +1,123 @@
+"""The moving numbers of a crawl, gathered into one snapshot whenever somebody looks."""
+
+import time
+from collections.abc import Sequence
+
+from crawler.forecast import Forecast, forecast
+from crawler.frontier import Frontier
+from crawler.leases import Leases
+from crawler.settings import Settings
+from crawler.snapshot import Queue, Snapshot
+from crawler.stages import Stages
+from crawler.stock import Stock
+from curator.dataset.ledger import PENDING, WAITING
+from curator.dataset.records import Event
+from curator.dataset.writer import Totals, Writer
+from curator.duplicates import DuplicateIndex
+from curator.pool import WorkerPool
+from curator.reasons import BY_CODE
+from curator.records import Measures, Unmeasured
+
+_MEMORY = 0.7  # of what was seen before, in the running shares
+
+
+class Instruments:
+    """Reads the parts of a running crawl, and tells them what the writer has done."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        totals: Totals,
+        *,
+        frontier: Frontier,
+        stock: Stock,
+        leases: Leases,
+        stages: Stages,
+        pool: WorkerPool[Measures | Unmeasured],
+        writer: Writer,
+        index: DuplicateIndex,
+    ) -> None:
+        self._settings, self._totals = settings, totals
+        self._frontier, self._stock, self._leases, self._stages = frontier, stock, leases, stages
+        self._pool, self._writer, self._index = pool, writer, index
+        if settings.limit:
+            stages.host_seconds = {}
+        self._started = self._looked = time.monotonic()
+        self._writer_busy = self._workers_busy = 0.0
+        self._busy_seconds = 0.0
+
+    def committed(self, events: Sequence[Event], totals: Totals) -> None:
+        """These events are durable."""
+        self._totals = totals
+        self._stages.committed(events)
+        self._stock.committed(events)
+
+    def merged(self, new: int, complete: bool) -> None:
+        """`new` URLs came into the frontier."""
+        if not self._settings.limit:  # a sample is drawn from a list that is read
+            self._totals = self._totals.with_pending(new)
+            self._stock.added(new)
+        if complete:
+            self._stock.read()
+
+    def take(self) -> Snapshot:
+        """The numbers now."""
+        self._look_at_busy()
+        stages, settings, gauges = self._stages, self._settings, self._writer.gauges
+        states = self._totals.counts
+        undecided = states.get(PENDING, 0) + states.get(WAITING, 0) + gauges.unmerged
+        return Snapshot(
+            seconds=time.monotonic() - self._started,
+            known=sum(states.values()) + gauges.unmerged,
+            reading=self._stock.reading,
+            rows=gauges.rows,
+            bad_rows=gauges.bad_rows,
+            counts={BY_CODE[code]: n for code, n in states.items() if code in BY_CODE and n},
+            pending=self._stock.undecided if settings.limit else undecided,
+            waiting=self._stock.waiting,
+            decided_now=stages.decided,
+            saved_now=stages.saved,
+            attempts_now=stages.attempts,
+            bytes_now=stages.bytes,
+            in_flight=self._frontier.in_flight,
+            concurrency=settings.concurrency,
+            queues=(
+                Queue("links", self._frontier.ready, 2 * settings.concurrency),
+                Queue("bodies", stages.bodies.qsize(), stages.bound),
+                Queue("verdicts", self._writer.queued, stages.bound),
+            ),
+            leased=self._leases.used,
+            memory=settings.memory,
+            workers=self._pool.workers,
+            workers_busy=self._workers_busy,
+            restarts=self._pool.restarts,
+            writer_busy=self._writer_busy,
+            index_bytes=self._index.bytes_used,
+            limited_by_host=self._frontier.limited_by_host or "",
+            shards=self._totals.sealed,
+            stored=self._totals.stored,
+        )
+
+    def forecast(self, last: Snapshot) -> Forecast:
+        """What the whole list comes to, from the sample that was crawled."""
+        return forecast(
+            links=last.known,
+            saved=last.saved,
+            decided=last.decided,
+            stored_bytes=last.stored,
+            received_bytes=last.bytes_now,
+            seconds=last.seconds,
+            hosts=self._stages.host_seconds,
+        )
+
+    def _look_at_busy(self) -> None:
+        """Running shares of the time that workers and writer were busy; a moment counts by its length."""
+        now, busy = time.monotonic(), self._writer.gauges.busy
+        span = now - self._looked
+        if span <= 0:
+            return
+        workers = 1 - self._pool.idle / max(1, self._pool.workers)
+        writer = min(1.0, (busy - self._busy_seconds) / span)
+        self._workers_busy += (workers - self._workers_busy) * (1 - _MEMORY)
+        self._writer_busy += (writer - self._writer_busy) * (1 - _MEMORY)
+        self._looked, self._busy_seconds = now, busy

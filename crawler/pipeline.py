@@ -1,0 +1,175 @@
+"""A crawl from its lists to a durable dataset: the whole of it on one screen.
+
+    list -> ledger (the frontier) -> fetch -> measure (worker processes) -> judge -> save -> ledger
+
+Threads: `Feed` reads lists, `Writer` alone changes the dataset; everything else is the event loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from crawler.bridge import Bridge
+from crawler.feed import Feed
+from crawler.fetch import Fetcher
+from crawler.forecast import Forecast
+from crawler.frontier import Frontier
+from crawler.instruments import Instruments
+from crawler.leases import Leases
+from crawler.limits import allow_sockets
+from crawler.opening import Opened, open_crawl
+from crawler.settings import merge
+from crawler.snapshot import Snapshot
+from crawler.stages import Stages
+from crawler.stock import Stock, open_draw
+from crawler.tasks import first_error
+from curator.dataset.failures import write_failures
+from curator.dataset.kept import fill_index
+from curator.dataset.summary import write_summary
+from curator.dataset.writer import Totals, Writer, read_totals
+from curator.duplicates import DuplicateIndex
+from curator.measure import MeasureSettings, measure_batch
+from curator.pool import WorkerPool
+from curator.reasons import Reason
+from curator.records import Unmeasured
+
+View = Callable[[Callable[[], Snapshot]], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Crawled:
+    """How a crawl ended. `finished`: every link of the run has a verdict and every list was read."""
+
+    root: Path
+    snapshot: Snapshot
+    finished: bool
+    broken_off: tuple[str, ...]  # lists that could not be read to their end, and where they stopped
+    forecast: Forecast | None  # of the whole list, from a sample of it (`limit`)
+
+
+async def crawl(
+    lists: Sequence[str | Path],
+    out: str | Path,
+    *,
+    stop: asyncio.Event | None = None,
+    view: View | None = None,
+    note: Callable[[str], None] = lambda _: None,
+    ledger_path: Path | None = None,
+    **given: Any,
+) -> Crawled:
+    """Crawl `lists` into the dataset at `out`, or continue it when no list is given.
+
+    `given` are fields of `crawler.settings.Settings`. Setting `stop` drains: what is under way is
+    finished and committed. `view` is entered with a function that takes a snapshot at any time; `note`
+    is told what was guessed. Needs `if __name__ == "__main__"` in the caller's script.
+
+    Raises UsageError with nothing touched, DiskFull with everything that was committed safe.
+    """
+    allow_sockets(merge({}, given).concurrency)
+    opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
+    try:
+        allow_sockets(opened.settings.concurrency)
+        if opened.described:
+            note(opened.described)
+        return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
+    finally:
+        opened.store.close()
+
+
+async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
+    store, started = opened.store, time.monotonic()
+    totals = read_totals(store.ledger)
+    bridge = Bridge(asyncio.get_running_loop())
+    writer = Writer(store, opened.run.id, "jpg", min_free=opened.settings.min_free, listener=bridge)
+    writer.start()
+    finished = False
+    try:
+        with first_error():
+            async with asyncio.TaskGroup() as group:
+                watch = group.create_task(bridge.failure())
+                snapshot, decided, expected = await _run_stages(opened, totals, writer, bridge, stop, view)
+                watch.cancel()
+        finished = decided and not opened.broken_off
+    finally:
+        await asyncio.to_thread(writer.close, seal=finished)
+        store.end_run(opened.run.id, finished=finished, seconds=time.monotonic() - started)
+    bridge.raise_failure()
+    if finished:
+        await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
+    write_summary(store.layout, store.ledger)
+    return Crawled(store.layout.root, snapshot, finished, opened.broken_off, expected)
+
+
+async def _run_stages(
+    opened: Opened, totals: Totals, writer: Writer, bridge: Bridge, stop: asyncio.Event, view: View
+) -> tuple[Snapshot, bool, Forecast | None]:
+    """Run every stage to its end, or until `stop`: the last numbers, whether all is decided, the forecast."""
+    settings, fixed = opened.settings, opened.store.fixed
+    feed = Feed(opened.unread, writer, on_read=writer.lists_read, on_failure=bridge.failed)
+    index = DuplicateIndex(fixed.dedup, fixed.radius)  # type: ignore[arg-type] # Settings has checked it
+    if fixed.dedup != "none":
+        await asyncio.to_thread(fill_index, index, opened.store.layout.root)
+    if settings.limit:  # a uniform sample is one of the whole list
+        feed.start()
+        await _first_of(bridge.complete, stop)
+    leases = Leases(settings.memory, settings.max_bytes)
+    leases.on_wait = writer.hurry
+    frontier = Frontier(settings.per_host)
+    pool = WorkerPool(
+        partial(measure_batch, settings=MeasureSettings(fixed.max_pixels, fixed.full_decode)),
+        workers=settings.worker_count(),
+        timeout=settings.decode_timeout,
+        memory=settings.worker_memory,
+        crashed=partial(Unmeasured, Reason.DECODER_CRASH),
+        preload=("curator.measure",),
+    )
+    with open_draw(opened, totals) as (draw, undecided, waiting):
+        if not settings.limit:
+            feed.start()
+        async with pool, Fetcher(settings.fetching(), leases) as fetcher:
+            stock = Stock(
+                *(draw, frontier, undecided, waiting),
+                low=settings.concurrency,
+                on_hungry=writer.hungry,
+            )
+            stages = Stages(
+                concurrency=settings.concurrency,
+                frontier=frontier,
+                stock=stock,
+                fetcher=fetcher,
+                pool=pool,
+                writer=writer,
+                rules=settings.rules(),
+                index=index,
+                retrying=settings.retrying(),
+            )
+            instruments = Instruments(
+                settings,
+                totals,
+                frontier=frontier,
+                stock=stock,
+                leases=leases,
+                stages=stages,
+                pool=pool,
+                writer=writer,
+                index=index,
+            )
+            bridge.attach(instruments)
+            with view(instruments.take):
+                await stages.run(stop)
+            last = instruments.take()
+            return last, stock.ended, instruments.forecast(last) if settings.limit else None
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()

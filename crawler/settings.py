@@ -1,0 +1,206 @@
+"""Every setting of a crawl, its default and its range, in one frozen record.
+
+Light to import, hence the imports inside functions: the command line takes its defaults from here, and
+worker processes import what their parent's main module imports.
+"""
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curator.dataset.fixed import Fixed
+from curator.errors import UsageError
+from curator.reasons import TRANSIENT, Reason
+
+if TYPE_CHECKING:
+    from crawler.fetch import FetchSettings
+    from crawler.retry import RetryPolicy
+    from curator.rules import Rules
+
+MIB = 1 << 20
+USER_AGENT = "crawl-curate/0.1 (image dataset crawler)"
+# of this process's own choosing in every run, never stored
+_PER_RUN = frozenset({"limit", "retry"})
+_FIXED = Fixed()  # their defaults live with the dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to crawl. Times in seconds, sizes in bytes. Raises UsageError where a value is out of range."""
+
+    # the network
+    concurrency: int = 500
+    per_host: int = 16
+    attempts: int = 3
+    memory: int = 1024 * MIB
+    connect_timeout: float = 5.0
+    stall_timeout: float = 10.0
+    timeout: float = 30.0
+    user_agent: str = USER_AGENT
+    header: tuple[str, ...] = ()  # "Name: value"
+    insecure: bool = False
+    ca_file: str = ""
+    allow_net: tuple[str, ...] = ()
+    backoff: float = 2.0  # before the second attempt; set from a program only
+    # measuring
+    workers: int = 0  # 0: one a core
+    decode_timeout: float = 10.0
+    worker_memory: int = 1024 * MIB
+    # fixed when the dataset is made
+    max_bytes: int = _FIXED.max_bytes
+    max_pixels: int = _FIXED.max_pixels
+    full_decode: bool = _FIXED.full_decode
+    min_side: int = _FIXED.min_side
+    max_aspect: float = _FIXED.max_aspect
+    dedup: str = _FIXED.dedup
+    radius: int = _FIXED.radius
+    shard_size: int = _FIXED.shard_size
+    shard_bytes: int = _FIXED.shard_bytes
+    # lists
+    url_col: str = ""
+    caption_col: str = ""
+    drop_columns: tuple[str, ...] = ()
+    input_format: str = ""
+    # the run
+    min_free: int = 1024 * MIB
+    retry: str = "transient"
+    limit: int = 0  # 0: the whole list
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, naming the flag."""
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                bounds = f"from {low:,} to {high:,}" if high < _ANY else f"at least {low:,}"
+                raise UsageError(f"{_flag(name)} must be {bounds}, not {value}.")
+        if self.memory < 2 * self.max_bytes:
+            raise UsageError(
+                f"--memory {self.memory / MIB:.0f}M is less than twice --max-bytes {self.max_bytes / MIB:.0f}M: "
+                "one growing body could wait for ever. Raise --memory or lower --max-bytes."
+            )
+        if self.dedup not in ("none", "bytes", "phash"):
+            raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
+        self.headers()
+        self.networks()
+        self.retried()
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers given with --header, split at their first colon."""
+        pairs = []
+        for line in self.header:
+            name, colon, value = line.partition(":")
+            if not colon or not name.strip() or any(ord(c) < 32 or ord(c) > 126 for c in line):
+                # the value may be a secret: it is not repeated here
+                raise UsageError("--header is written 'Name: value', in printable ASCII.")
+            pairs.append((name.strip(), value.strip()))
+        return tuple(pairs)
+
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The networks opened with --allow-net."""
+        try:
+            return tuple(ipaddress.ip_network(one, strict=False) for one in self.allow_net)
+        except ValueError as error:
+            raise UsageError(f"--allow-net takes a network such as 10.1.0.0/16: {error}.") from error
+
+    def retried(self) -> tuple[str, ...]:
+        """The Reasons of older runs that are tried again."""
+        if self.retry == "none":
+            return ()
+        if self.retry == "transient":
+            return tuple(sorted(TRANSIENT))
+        if self.retry == "all":
+            return tuple(reason for reason in Reason if reason is not Reason.SAVED)
+        names = [name.strip() for name in self.retry.split(",")]
+        known = {reason.value for reason in Reason} - {Reason.SAVED.value}
+        if unknown := [name for name in names if name not in known]:
+            raise UsageError(
+                f"--retry {unknown[0]!r} is not a Reason. It takes transient, none, all, or some of: "
+                f"{', '.join(sorted(known))}."
+            )
+        return tuple(names)
+
+    def worker_count(self) -> int:
+        """How many processes measure."""
+        if self.workers:
+            return self.workers
+        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+    def fetching(self) -> "FetchSettings":
+        """The part that the network needs."""
+        from crawler.fetch import FetchSettings
+
+        return FetchSettings(
+            concurrency=self.concurrency,
+            connect_timeout=self.connect_timeout,
+            stall_timeout=self.stall_timeout,
+            timeout=self.timeout,
+            max_bytes=self.max_bytes,
+            user_agent=self.user_agent,
+            headers=self.headers(),
+            insecure=self.insecure,
+            ca_file=Path(self.ca_file) if self.ca_file else None,
+            allow_net=self.networks(),
+        )
+
+    def rules(self) -> "Rules":
+        """The part that judges images."""
+        from curator.rules import Rules
+
+        return Rules(min_side=self.min_side, max_aspect=self.max_aspect)
+
+    def retrying(self) -> "RetryPolicy":
+        """The part that says when to try again."""
+        from crawler.retry import RetryPolicy
+
+        return RetryPolicy(attempts=self.attempts, base=self.backoff)
+
+    def stored(self) -> dict[str, Any]:
+        """What the ledger keeps for `crawl DATA`."""
+        return {name: value for name, value in asdict(self).items() if name not in _PER_RUN}
+
+
+def merge(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """Stored settings, overridden by what was given now. Raises TypeError for a name there is none of."""
+    lists = {field.name for field in fields(Settings) if isinstance(field.default, tuple)}
+    both: dict[str, Any] = {**stored, **given}
+    both.update({name: tuple(both[name]) for name in lists & both.keys()})  # JSON has no tuples
+    return Settings(**both)
+
+
+def fixed_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what was given, the settings that are fixed when a dataset is made."""
+    names = {field.name for field in fields(Fixed)}
+    return {name: value for name, value in given.items() if name in names}
+
+
+_ANY = 1 << 62
+_RANGES: dict[str, tuple[float, float]] = {
+    "concurrency": (1, 20_000),
+    "per_host": (0, _ANY),
+    "attempts": (1, 100),
+    "memory": (MIB, _ANY),
+    "connect_timeout": (0.01, 3600),
+    "stall_timeout": (0.01, 3600),
+    "timeout": (0.01, 86_400),
+    "backoff": (0.0, 3600),
+    "workers": (0, 1024),
+    "decode_timeout": (0.05, 3600),
+    "worker_memory": (64 * MIB, _ANY),
+    "max_bytes": (1024, 1 << 33),
+    "max_pixels": (1, 1 << 32),
+    "min_side": (0, _ANY),
+    "max_aspect": (0, _ANY),
+    "radius": (0, 16),
+    "shard_size": (1, 1_000_000),
+    "shard_bytes": (1, 1 << 40),
+    "min_free": (0, _ANY),
+    "limit": (0, _ANY),
+}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,56 @@
+"""The numbers of a crawl at one moment: what the live view and the last report are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from curator.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One arrow of the pipeline: how much of its bound is in use."""
+
+    name: str  # what waits in it, e.g. "links", "bodies", "verdicts"
+    filled: int
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A crawl at one moment. "now" counts this process only, everything else the dataset as a whole."""
+
+    seconds: float  # since this process began the crawl
+    known: int  # distinct URLs in the frontier or read and about to be
+    reading: bool  # whether lists are still being read
+    rows: int  # rows of lists read now
+    bad_rows: int  # rows with no URL at all, in all
+    counts: Mapping[Reason, int]  # verdicts, in all
+    pending: int  # links without a verdict, waiting retries included; of the sample, when there is one
+    waiting: int  # of those, retries that wait for their time
+    decided_now: int
+    saved_now: int
+    attempts_now: int  # requests ended, retries and redirects' first hops counted once
+    bytes_now: int  # of bodies received
+    in_flight: int  # requests under way
+    concurrency: int
+    queues: tuple[Queue, ...]  # in the order of the pipeline
+    leased: int  # bytes of --memory in use
+    memory: int
+    workers: int
+    workers_busy: float  # share of the workers that are measuring, 0 to 1, lately
+    restarts: int  # workers that died and were replaced
+    writer_busy: float  # share of the time the writer was committing, 0 to 1, lately
+    index_bytes: int  # of the index that finds duplicates, 0 without one
+    limited_by_host: str  # the host whose --per-host bound is what limits the run, "" when none is
+    shards: int  # sealed
+    stored: int  # bytes of images saved, in all
+
+    @property
+    def saved(self) -> int:
+        """Images saved, in all."""
+        return self.counts.get(Reason.SAVED, 0)
+
+    @property
+    def decided(self) -> int:
+        """URLs with a verdict, in all."""
+        return sum(self.counts.values())

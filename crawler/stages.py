@@ -1,0 +1,217 @@
+"""The stages of a crawl between the frontier and the ledger: fetch, measure, judge, save.
+
+What bounds what
+- `--concurrency` exchanges are under way at most, and 2 x concurrency + one batch of links are fetched or
+  being fetched and not yet committed: that many are fetched again after a kill, and no more.
+- Bodies are leased against `--memory` before they are read and given back when they are committed or
+  found not worth saving.
+- Two measuring tasks a worker take what lies in `bodies`, at most a batch each: when workers are the
+  slow stage, batches fill by themselves; when they are not, nothing waits for a batch to fill.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from crawler.fetch import Fetcher
+from crawler.frontier import Frontier
+from crawler.leases import Lease
+from crawler.records import Failed, Fetched, Link
+from crawler.retry import RetryPolicy, next_delay
+from crawler.stock import Stock
+from crawler.tasks import first_error
+from curator.dataset.records import Event, Image, Postponed, Verdict
+from curator.dataset.writer import BATCH_EVENTS, Writer
+from curator.duplicates import DuplicateIndex
+from curator.pool import WorkerPool
+from curator.reasons import Reason
+from curator.records import Measures, Unmeasured
+from curator.rules import Rules, judge
+
+BATCH_BYTES = 1 << 20  # of bodies for one worker at a time: some tens of milliseconds of decoding
+BATCH_IMAGES = 32
+
+
+class Stages:
+    """Moves links from the frontier through the network and the workers to the writer."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: int,
+        frontier: Frontier,
+        stock: Stock,
+        fetcher: Fetcher,
+        pool: WorkerPool[Measures | Unmeasured],
+        writer: Writer,
+        rules: Rules,
+        index: DuplicateIndex,
+        retrying: RetryPolicy,
+    ) -> None:
+        self.uncommitted = 0  # links being fetched, or fetched and not yet committed
+        self.bound = 2 * concurrency + BATCH_EVENTS
+        self.bodies: asyncio.Queue[Fetched] = asyncio.Queue(self.bound)
+        self.attempts = self.bytes = self.saved = self.decided = 0
+        self._stopping = False
+        self._concurrency, self._frontier, self._stock = concurrency, frontier, stock
+        self._fetcher, self._pool, self._writer = fetcher, pool, writer
+        self._rules, self._index, self._retrying = rules, index, retrying
+        self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
+        self.host_seconds: dict[str, float] | None = None  # by host, where somebody wants to know
+        self._go = asyncio.Event()
+        self._idle = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until every link is decided and durable, or, once `stop` is set, until what is under way is."""
+        with first_error():
+            async with asyncio.TaskGroup() as stages:
+                helpers = [stages.create_task(self._measure()) for _ in range(2 * self._pool.workers)]
+                helpers.append(stages.create_task(self._stock.keep(self._go.set)))
+                helpers.append(stages.create_task(self._heed(stop)))
+                await self._dispatch(stages)
+                await self._drain()
+                for helper in helpers:
+                    helper.cancel()
+
+    async def _heed(self, stop: asyncio.Event) -> None:
+        """Once `stop` is set, begin no further exchange."""
+        await stop.wait()
+        self._stopping = True
+        self._go.set()
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """These events are durable: their memory and their places are free."""
+        for event in events:
+            lease = self._leases.pop(event.uid, None)
+            if lease is not None:
+                lease.release()
+            if isinstance(event, Verdict):
+                self.decided += 1
+                self.saved += event.reason is Reason.SAVED
+        self.uncommitted -= len(events)
+        self._go.set()
+        if not self.uncommitted:
+            self._idle.set()
+
+    async def _dispatch(self, stages: asyncio.TaskGroup) -> None:
+        """Begin exchanges while there is a link, a slot and room for what it will bring."""
+        while not self._stopping:
+            self._go.clear()
+            while self._frontier.in_flight < self._concurrency and self.uncommitted < self.bound:
+                link = self._frontier.take()
+                if link is None:
+                    break
+                self.uncommitted += 1
+                stages.create_task(self._fetch(link))
+            self._stock.taken()
+            if self._stock.ended:
+                return
+            await self._go.wait()
+
+    async def _drain(self) -> None:
+        """Wait until all that was begun is durable."""
+        while self.uncommitted:
+            self._idle.clear()
+            self._writer.hurry()
+            await self._idle.wait()
+
+    async def _fetch(self, link: Link) -> None:
+        started = time.monotonic()
+        result = await self._fetcher.fetch(link)
+        if self.host_seconds is not None:
+            spent = self.host_seconds.get(link.host, 0.0)
+            self.host_seconds[link.host] = spent + time.monotonic() - started
+        self._frontier.release(link.host)
+        self._stock.released(link.host)
+        self._go.set()
+        self.attempts += 1
+        if isinstance(result, Failed):
+            self._settle_failure(result)
+        else:
+            self.bytes += result.size
+            await self.bodies.put(result)
+
+    async def _measure(self) -> None:
+        while True:
+            batch = await self._next_batch()
+            measured = await self._pool.run([fetched.body for fetched in batch])
+            for fetched, one in zip(batch, measured, strict=True):
+                self._judge(fetched, one)
+
+    async def _next_batch(self) -> list[Fetched]:
+        batch = [await self.bodies.get()]
+        size = batch[0].size
+        while size < BATCH_BYTES and len(batch) < BATCH_IMAGES and not self.bodies.empty():
+            batch.append(self.bodies.get_nowait())
+            size += batch[-1].size
+        return batch
+
+    def _judge(self, fetched: Fetched, measured: Measures | Unmeasured) -> None:
+        if isinstance(measured, Unmeasured):
+            return self._drop(fetched, measured.reason, measured.detail)
+        if (reason := judge(measured, self._rules)) is not None:
+            return self._drop(fetched, reason, f"{measured.width}x{measured.height}")
+        if (found := self._index.find(measured)) is not None:
+            reason, original, distance = found
+            return self._drop(fetched, reason, duplicate_of=original, distance=distance)
+        self._index.add(fetched.link.uid, measured)
+        image = Image(
+            body=fetched.body,
+            size=fetched.size,
+            measures=measured,
+            final_url=fetched.final_url,
+            http_status=fetched.http_status,
+            content_type=fetched.content_type,
+            etag=fetched.etag,
+            last_modified=fetched.last_modified,
+            fetched_at=fetched.fetched_at,
+        )
+        self._leases[fetched.link.uid] = fetched.lease
+        self._decide(
+            fetched.link,
+            Reason.SAVED,
+            http_status=fetched.http_status,
+            image=image,
+            final_url=_elsewhere(fetched.link, fetched.final_url),
+        )
+        return None
+
+    def _drop(self, fetched: Fetched, reason: Reason, detail: str = "", **more: Any) -> None:
+        """A body that is not to be saved: its memory is free at once."""
+        fetched.lease.release()
+        final_url = _elsewhere(fetched.link, fetched.final_url)
+        self._decide(
+            fetched.link, reason, http_status=fetched.http_status, detail=detail, final_url=final_url, **more
+        )
+
+    def _settle_failure(self, failed: Failed) -> None:
+        """A failed attempt is tried again later, or its Reason is the verdict."""
+        link = failed.link
+        delay = next_delay(
+            failed.reason,
+            link.tries + 1,
+            failed.retry_after,
+            self._retrying,
+            random.random(),  # noqa: S311 - spreads load
+        )
+        if delay is None:
+            self._decide(
+                link,
+                failed.reason,
+                http_status=failed.http_status,
+                detail=failed.detail,
+                final_url=_elsewhere(link, failed.final_url),
+            )
+        else:
+            due = time.time() + delay
+            self._writer.put(Postponed(link.uid, link.row, due, link.attempts + 1, link.tries + 1))
+
+    def _decide(self, link: Link, reason: Reason, **facts: Any) -> None:
+        self._writer.put(Verdict(link.uid, link.row, reason, link.attempts + 1, link.tries + 1, **facts))
+
+
+def _elsewhere(link: Link, final_url: str) -> str:
+    """The final URL where a redirect led away, else nothing: the ledger need not say every URL twice."""
+    return final_url if final_url != link.url else ""

@@ -1,0 +1,100 @@
+"""Drawing links from the ledger: short SELECTs in uid order past a cursor, on a connection of their own.
+
+A cursor kept open would hold a snapshot and stop WAL checkpoints, so every page is a statement of its
+own. Used by one thread at a time.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from curator.dataset.ledger import PENDING, WAITING, Ledger
+from curator.dataset.records import Drawn
+
+PAGE = 5_000
+LAST = b"\xff" * 16  # no uid is beyond it
+_DRAWN = (
+    "SELECT json_array(hex(f.uid), f.link, l.url, coalesce(f.attempts, 0),"
+    " CASE WHEN f.run = ?1 THEN f.tries ELSE 0 END) AS row"
+)
+
+
+class Draw:
+    """What is still to be fetched in one run.
+
+    `again`: codes of Reasons of older runs that this run tries again, passing over links with
+    `most_attempts` or more charged in all. `last`: the highest uid to draw (16 bytes), for a sample.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        run: int,
+        again: Sequence[int] = (),
+        most_attempts: int = 5,
+        last: bytes = LAST,
+    ) -> None:
+        self._ledger = Ledger(path, readonly=True)
+        self._run, self._last = run, last
+        self._wanted = f"(f.state = {PENDING}"
+        if again:
+            codes = ",".join(str(int(code)) for code in again)
+            self._wanted += (
+                f" OR (f.state IN ({codes}) AND f.run < {int(run)}"
+                f" AND coalesce(f.attempts, 0) < {int(most_attempts)})"
+            )
+        self._wanted += ")"
+
+    def page(self, after: bytes, limit: int = PAGE) -> list[Drawn]:
+        """The next links past `after` in uid order (b"" begins a pass); fewer than `limit`: the end."""
+        return self._drawn(
+            f"{_DRAWN} FROM frontier f JOIN links l ON l.id = f.link"
+            f" WHERE f.uid > ?2 AND f.uid <= ?3 AND {self._wanted} ORDER BY f.uid LIMIT ?4",
+            *(self._run, after, self._last, limit),
+        )
+
+    def due(self, now: float, limit: int = PAGE) -> list[Drawn]:
+        """Waiting retries whose time has come, oldest first."""
+        return self._drawn(
+            f"{_DRAWN} FROM frontier f JOIN links l ON l.id = f.link"
+            f" WHERE f.state = {WAITING} AND f.due <= ?2 AND f.uid <= ?3 ORDER BY f.due LIMIT ?4",
+            *(self._run, now, self._last, limit),
+        )
+
+    def next_due(self, after: float = -1.0) -> float | None:
+        """When the first retry waiting beyond `after` is due (epoch seconds), None when none waits."""
+        found: float | None = self._ledger.db.execute(
+            f"SELECT min(due) FROM frontier WHERE state = {WAITING} AND due > ? AND uid <= ?",
+            (after, self._last),
+        ).fetchone()[0]
+        return found
+
+    def waiting(self) -> int:
+        """How many retries wait."""
+        found: int = self._ledger.db.execute(
+            f"SELECT count(*) FROM frontier WHERE state = {WAITING} AND uid <= ?", (self._last,)
+        ).fetchone()[0]
+        return found
+
+    def left(self) -> int:
+        """How many links this run has still to decide, waiting retries included."""
+        found: int = self._ledger.db.execute(
+            f"SELECT count(*) FROM frontier f WHERE f.uid <= ? AND ({self._wanted} OR f.state = {WAITING})",
+            (self._last,),
+        ).fetchone()[0]
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._ledger.close()
+
+    def _drawn(self, query: str, *arguments: object) -> list[Drawn]:
+        return [
+            Drawn(bytes.fromhex(uid), link, url, attempts, tries)
+            for uid, link, url, attempts, tries in self._ledger.rows(query, *arguments)
+        ]
+
+
+def lowest(ledger: Ledger, n: int) -> bytes:
+    """The uid that ends the `n` lowest: a uniform sample of the list is all up to it."""
+    row = ledger.db.execute("SELECT uid FROM frontier ORDER BY uid LIMIT 1 OFFSET ?", (n - 1,)).fetchone()
+    return bytes(row[0]) if row else LAST

@@ -1,0 +1,62 @@
+"""One writer per dataset: an exclusive `flock`, which dies with its holder however that dies."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from curator.errors import UsageError
+
+
+class WriterLock:
+    """Holds the dataset's `.lock` until closed.
+
+    Raises UsageError naming the process that holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(self._fd)
+            os.close(self._fd)
+            raise UsageError(
+                f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
+                "`crawl status` reads a dataset while it is written."
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+
+    def close(self) -> None:
+        """Let the next writer in."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+@contextmanager
+def no_writer(path: Path) -> Iterator[None]:
+    """Keep writers out while a whole dataset is read; other such readers may come.
+
+    Raises UsageError naming the process that writes.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # a copy without its lock: nobody writes it
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"{path.parent} is being written by {_holder(fd)}. Wait for it, or stop it."
+            ) from None
+        yield
+    finally:
+        os.close(fd)
+
+
+def _holder(fd: int) -> str:
+    return os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"

@@ -1,0 +1,158 @@
+"""A sample's row: what the sidecar JSON, the Parquet beside the shard and `Dataset` say of it."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from curator.dataset.records import Image
+
+# img2dataset's columns first, in its order; then ours.
+SAMPLE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
+    ("url", pa.string()),
+    ("key", pa.string()),
+    ("status", pa.string()),
+    ("error_message", pa.string()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("original_width", pa.int32()),
+    ("original_height", pa.int32()),
+    ("exif", pa.string()),
+    ("sha256", pa.string()),
+    ("uid", pa.string()),
+    ("format", pa.string()),
+    ("mode", pa.string()),
+    ("bytes", pa.int64()),
+    ("stored_sha256", pa.string()),
+    ("phash", pa.string()),
+    ("phash_mirror", pa.string()),
+    ("hash_kind", pa.string()),
+    ("low_information", pa.bool_()),
+    ("sharpness", pa.float64()),
+    ("brightness", pa.float64()),
+    ("contrast", pa.float64()),
+    ("entropy", pa.float64()),
+    ("final_url", pa.string()),
+    ("http_status", pa.int32()),
+    ("content_type", pa.string()),
+    ("etag", pa.string()),
+    ("last_modified", pa.string()),
+    ("fetched_at", pa.timestamp("ms", tz="UTC")),
+    ("attempts", pa.int32()),
+    ("list_row", pa.int64()),
+    ("captions", pa.list_(pa.string())),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The input columns a dataset carries (caption first where there is one), fixed when it is made."""
+
+    schema: pa.Schema
+
+    @property
+    def has_caption(self) -> bool:
+        """Whether samples have a caption."""
+        return "caption" in self.schema.names
+
+    @property
+    def samples(self) -> pa.Schema:
+        """The one Arrow schema of every `images/*.parquet` of the dataset."""
+        carried = [field for field in self.schema if field.name != "caption"]
+        caption = [field for field in self.schema if field.name == "caption"]
+        return pa.schema([*carried, *caption, *(pa.field(name, kind) for name, kind in SAMPLE_FIELDS)])
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the list said of a link."""
+
+    url: str
+    row: int
+    data: str | None  # JSON array of the carried columns
+    captions: Sequence[str] = ()  # every caption known for it, its own first
+
+
+def sample_row(
+    key: str, uid: bytes, attempts: int, listed: Listed, image: Image, columns: Columns
+) -> dict[str, Any]:
+    """The row of one saved sample, JSON-able, in the order of the schema."""
+    measures = image.measures
+    carried = dict(
+        zip(columns.schema.names, json.loads(listed.data), strict=True)
+        if listed.data is not None
+        else ((name, None) for name in columns.schema.names)
+    )
+    caption = {"caption": carried.pop("caption")} if "caption" in carried else {}
+    moment = datetime.fromtimestamp(image.fetched_at, UTC)
+    return {
+        **carried,
+        **caption,
+        "url": listed.url,
+        "key": key,
+        "status": "success",
+        "error_message": "",
+        "width": measures.width,
+        "height": measures.height,
+        "original_width": measures.width,
+        "original_height": measures.height,
+        "exif": measures.exif,
+        "sha256": measures.sha256,
+        "uid": uid.hex(),
+        "format": measures.format,
+        "mode": measures.mode,
+        "bytes": measures.bytes,
+        "stored_sha256": measures.sha256,
+        "phash": measures.phash,
+        "phash_mirror": measures.phash_mirror,
+        "hash_kind": measures.hash_kind,
+        "low_information": measures.low_information,
+        "sharpness": measures.sharpness,
+        "brightness": measures.brightness,
+        "contrast": measures.contrast,
+        "entropy": measures.entropy,
+        "final_url": image.final_url,
+        "http_status": image.http_status,
+        "content_type": image.content_type,
+        "etag": image.etag,
+        "last_modified": image.last_modified,
+        "fetched_at": moment.isoformat(timespec="milliseconds"),
+        "attempts": attempts,
+        "list_row": listed.row,
+        "captions": list(listed.captions),
+    }
+
+
+def sidecar(row: dict[str, Any], columns: Columns) -> bytes:
+    """The sample's JSON member. It never holds null: readers infer types from the first samples they see."""
+    if None in row.values():
+        row = {name: empty_value(columns, name) if value is None else value for name, value in row.items()}
+    try:
+        return json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:  # JSON has no NaN; the Parquet keeps it
+        return json.dumps(_finite(row), separators=(",", ":")).encode()
+
+
+def _finite(value: Any) -> Any:
+    """The same with 0 for every float that JSON cannot say."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else 0.0
+
+
+def empty_value(columns: Columns, name: str) -> str | int | float | bool | list[object]:
+    """What stands for null in the sidecar of a column."""
+    kind = columns.samples.field(name).type
+    if pa.types.is_boolean(kind):
+        return False
+    if pa.types.is_floating(kind):
+        return 0.0
+    if pa.types.is_integer(kind):
+        return 0
+    return [] if pa.types.is_list(kind) or pa.types.is_large_list(kind) else ""

@@ -1,0 +1,236 @@
+"""Opening a dataset for writing: the lock, what was fixed when it was made, recovery, and its runs."""
+
+import base64
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from curator.dataset.fixed import Fixed
+from curator.dataset.layout import Layout, sync_folder
+from curator.dataset.ledger import Ledger
+from curator.dataset.lock import WriterLock
+from curator.dataset.rows import Columns
+from curator.dataset.sealing import finish_interrupted
+from curator.errors import UsageError
+
+_OURS = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", ".lock", ".reserve", "images"}
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "lustre", "ceph"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run over a dataset; an interrupted one is continued under its own id."""
+
+    id: int
+    retry: tuple[str, ...]  # Reasons of older runs that it tries again
+    continued: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSource:
+    """One list the ledger knows, and how far it was read."""
+
+    id: int
+    path: str  # absolute, or "-"
+    size: int
+    mtime_ns: int
+    next_row: int
+    done: bool
+
+
+class Store:
+    """A dataset opened by its one writer. Close it to let the next writer in."""
+
+    def __init__(
+        self, layout: Layout, lock: WriterLock, ledger: Ledger, fixed: Fixed, columns: Columns
+    ) -> None:
+        self.layout, self.ledger, self.fixed, self.columns = layout, ledger, fixed, columns
+        self._lock = lock
+
+    def settings(self) -> dict[str, Any]:
+        """The crawl's stored settings, empty for a new dataset."""
+        return dict(self.ledger.meta("settings") or {})
+
+    def begin_run(self, retry: tuple[str, ...], settings: Mapping[str, object]) -> Run:
+        """Continue the run that was interrupted, else start one (its first in a dataset retries nothing)."""
+        row = self.ledger.db.execute(
+            "SELECT id, finished, retry FROM runs ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        with self.ledger.transaction() as db:
+            self.ledger.set_meta("settings", dict(settings))
+            if row and not row[1]:
+                return Run(row[0], tuple(json.loads(row[2])), continued=True)
+            retry = retry if row else ()
+            db.execute(
+                "INSERT INTO runs (started, retry, settings) VALUES (?, ?, ?)",
+                (time.time(), json.dumps(retry), json.dumps(dict(settings))),
+            )
+            run = db.execute("SELECT max(id) FROM runs").fetchone()[0]
+        return Run(run, retry, continued=False)
+
+    def end_run(self, run: int, *, finished: bool, seconds: float) -> None:
+        """Note how a run ended; `seconds` it was at work are added up over its continuations."""
+        with self.ledger.transaction() as db:
+            db.execute(
+                "UPDATE runs SET ended = ?, finished = ?, seconds = seconds + ? WHERE id = ?",
+                (time.time(), finished, seconds, run),
+            )
+
+    def add_source(self, path: str, size: int, mtime_ns: int) -> KnownSource:
+        """The list as the ledger knows it; a new one, or one that changed since, is to be read from its start.
+
+        URLs that are known are passed over then.
+        """
+        found = self._sources("path = ? AND size = ? AND mtime_ns = ? AND path <> '-'", path, size, mtime_ns)
+        if found:
+            return found[-1]
+        with self.ledger.transaction() as db:
+            source = db.execute(
+                "INSERT INTO sources (path, size, mtime_ns, next_row) VALUES (?, ?, ?, 0) RETURNING id",
+                (path, size, mtime_ns),
+            ).fetchone()[0]
+        return KnownSource(source, path, size, mtime_ns, 0, False)
+
+    def unread_sources(self) -> list[KnownSource]:
+        """Lists that were not read to their end, unless a later one under the same path was."""
+        return self._sources(
+            "NOT done AND NOT EXISTS (SELECT 1 FROM sources l WHERE l.path = s.path AND l.id > s.id)"
+        )
+
+    def _sources(self, condition: str, *arguments: object) -> list[KnownSource]:
+        rows = self.ledger.db.execute(
+            f"SELECT id, path, size, mtime_ns, next_row, done FROM sources s WHERE {condition} ORDER BY id",
+            arguments,
+        )
+        return [KnownSource(*row) for row in rows]
+
+    def close(self) -> None:
+        """Close the ledger and let go of the lock."""
+        self.ledger.close()
+        self._lock.close()
+
+
+def is_dataset(root: Path) -> bool:
+    """Whether `root` holds a dataset of ours."""
+    return Layout(root).ledger.is_file()
+
+
+def open_store(
+    root: Path, fixed: Mapping[str, object], schema: pa.Schema | None, ledger_path: Path | None = None
+) -> Store:
+    """Open the dataset at `root`, or make it; `fixed` holds the settings the user named.
+
+    `schema`: the input columns of the lists at hand, None where no list is given. Finishes sealing
+    that a kill cut short.
+
+    Raises UsageError for a folder that cannot be, or is not, a dataset of ours, for one that another
+    process is writing, and for settings or columns that differ from those it was made with.
+    """
+    layout = Layout(root)
+    new = not is_dataset(root)
+    _make_folder(layout, new=new)
+    lock = WriterLock(layout.lock)
+    try:
+        ledger = _open_ledger(layout, ledger_path)
+        try:
+            kept, columns = _fix(ledger, fixed, schema)
+            finish_interrupted(ledger, layout, columns)
+        except BaseException:
+            ledger.close()
+            raise
+    except BaseException:
+        lock.close()
+        raise
+    return Store(layout, lock, ledger, kept, columns)
+
+
+def read_fixed(ledger: Ledger) -> tuple[Fixed, Columns]:
+    """What was fixed when the dataset was made."""
+    stored = ledger.meta("fixed")
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(ledger.meta("columns"))))
+    return Fixed(**stored), Columns(schema)
+
+
+def _make_folder(layout: Layout, *, new: bool) -> None:
+    root = layout.root
+    try:
+        if new and root.exists() and (strangers := sorted(set(os.listdir(root)) - _OURS)):  # noqa: PTH208 - names
+            raise UsageError(
+                f"{root} is not empty and not a dataset of ours (it holds {strangers[0]}). "
+                "Name another folder with --out; a new one is made."
+            )
+        layout.images.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+        sync_folder(root)
+    except OSError as error:
+        raise UsageError(
+            f"{root}: cannot be written ({error.strerror}). Name another folder with --out."
+        ) from error
+
+
+def _open_ledger(layout: Layout, elsewhere: Path | None) -> Ledger:
+    """Open or make the ledger; one kept elsewhere is reached through a symbolic link."""
+    if elsewhere is not None and not (layout.ledger.exists() or layout.ledger.is_symlink()):
+        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+        layout.ledger.symlink_to(elsewhere.absolute())
+    place = layout.ledger.resolve()
+    kind = _file_system(place.parent)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise UsageError(
+            f"{place}: SQLite's WAL does not work on {kind}. Keep the ledger on a local disk with --ledger PATH; "
+            "the shards may stay where they are."
+        )
+    if not place.exists():  # headers given with --header are stored: nobody else may read them
+        os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o600))
+    ledger = Ledger(place)
+    if ledger.version == 0:
+        ledger.create()
+    return ledger
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system `folder` is on, "" where it cannot be told."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():
+        return ""
+    best, kind = "", ""
+    for line in mounts.read_text().splitlines():
+        _, point, name, *_ = line.split(" ")
+        point = point.replace("\\040", " ")
+        if folder.is_relative_to(point) and len(point) >= len(best):
+            best, kind = point, name
+    return kind
+
+
+def _fix(ledger: Ledger, given: Mapping[str, object], schema: pa.Schema | None) -> tuple[Fixed, Columns]:
+    """Fix settings and columns of a new dataset, or hold the given ones against those it was made with."""
+    stored = ledger.meta("fixed")
+    if stored is None:
+        fixed = Fixed(**given)  # type: ignore[arg-type] # the command's options carry these types
+        columns = Columns(schema if schema is not None else pa.schema([]))
+        with ledger.transaction():
+            ledger.set_meta("fixed", asdict(fixed))
+            ledger.set_meta("columns", base64.b64encode(columns.schema.serialize()).decode())
+        return fixed, columns
+    fixed, columns = read_fixed(ledger)
+    for field in fields(Fixed):
+        if field.name in given and given[field.name] != getattr(fixed, field.name):
+            flag = f"--{field.name.replace('_', '-')}"
+            raise UsageError(
+                f"This dataset was made with {flag} {getattr(fixed, field.name)}, not {given[field.name]}: "
+                f"that is fixed. Leave {flag} away, or crawl into another folder with --out."
+            )
+    strangers = [name for name in (schema.names if schema else []) if name not in columns.schema.names]
+    if strangers:
+        raise UsageError(
+            f"The list has a column {strangers[0]!r} that this dataset was made without. "
+            f"Leave it out with --drop-columns {','.join(strangers)}, or crawl into another folder with --out."
+        )
+    return fixed, columns

@@ -1,0 +1,24 @@
+"""Which measured images a dataset refuses, judged by their numbers alone: nothing is decoded again."""
+
+from dataclasses import dataclass
+
+from curator.reasons import Reason
+from curator.records import Measures
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an image must satisfy to be kept; 0 lifts a rule."""
+
+    min_side: int = 0  # pixels of the shorter side
+    max_aspect: float = 0.0  # longer side over shorter side
+
+
+def judge(image: Measures, rules: Rules) -> Reason | None:
+    """Why the image is not kept, or None. An image exactly at a limit is kept."""
+    short, long = sorted((image.width, image.height))
+    if short < rules.min_side:
+        return Reason.TOO_SMALL
+    if rules.max_aspect and long > rules.max_aspect * short:
+        return Reason.BAD_ASPECT
+    return None

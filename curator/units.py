@@ -1,0 +1,19 @@
+"""Sizes and durations as people write them on a command line."""
+
+import re
+
+from curator.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def parse_size(text: str) -> int:
+    """Bytes in "512M", "1.5 GiB" or "4096"; K, M, G and T are powers of 1024.
+
+    Raises UsageError for anything else.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is not a size. Write it like 512M, 1.5G or 4096.")
+    return int(float(match[1]) * 1024 ** _POWERS[match[2].upper()])

@@ -1,0 +1,94 @@
+"""TLS: certificates are verified unless the user says otherwise."""
+
+import ssl
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+import trustme
+
+from crawler.fetch import Fetcher, FetchSettings
+from crawler.leases import Leases
+from crawler.records import Fetched, Link
+from crawler.tls import tls_context
+from curator.errors import UsageError
+from tests.site import Answer, Site, image_bytes
+
+SETTINGS = FetchSettings(allow_net=(ip_network("127.0.0.0/8"),), connect_timeout=2.0)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """A certificate authority that nobody knows."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def ca_file(authority, tmp_path_factory):
+    """Its certificate, for --ca-file."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture
+def site(authority):
+    """A site with a certificate for 127.0.0.1 (and not for 127.0.0.2, where it listens as well)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with Site(tls=context, addresses=("127.0.0.1", "127.0.0.2")) as running:
+        running.add_image("/a", image_bytes(1))
+        yield running
+
+
+async def outcome(url: str, settings: FetchSettings) -> str:
+    """The Reason one URL ends with."""
+    leases = Leases(2 * settings.max_bytes, settings.max_bytes)
+    async with Fetcher(settings, leases) as fetcher:
+        got = await fetcher.fetch(Link(bytes(16), 1, url, ""))
+    return "saved" if isinstance(got, Fetched) else got.reason
+
+
+async def test_unknown_authorities_are_refused(site):
+    """A certificate that no trusted authority signed is tls_certificate."""
+    assert await outcome(site.url("/a"), SETTINGS) == "tls_certificate"
+    assert site.requests() == []
+
+
+async def test_an_authority_can_be_trusted(site, ca_file):
+    """--ca-file opens what it signed, under the name it signed it for."""
+    trusting = replace(SETTINGS, ca_file=ca_file)
+    assert await outcome(site.url("/a"), trusting) == "saved"
+    assert await outcome(site.url("/a", "127.0.0.2"), trusting) == "tls_certificate"
+
+
+async def test_insecure_takes_any_certificate(site):
+    """--insecure verifies neither authority nor name."""
+    insecure = replace(SETTINGS, insecure=True)
+    assert await outcome(site.url("/a", "127.0.0.2"), insecure) == "saved"
+
+
+async def test_an_unwanted_tls_body_is_dropped_at_once(site):
+    """Giving up in the middle of a long TLS body ends the exchange without reading the rest."""
+    site.add("/page", Answer(b"<html>" * 500_000, fault="stall"))
+    insecure = replace(SETTINGS, insecure=True, stall_timeout=60)
+    assert await outcome(site.url("/page"), insecure) == "not_an_image"
+
+
+async def test_no_tls_at_all_is_tls():
+    """A server that speaks something else on that port."""
+    with Site() as plain:
+        url = plain.add("/a", Answer(image_bytes(1)))
+        settings = replace(SETTINGS, connect_timeout=0.5)
+        assert await outcome(url.replace("http:", "https:"), settings) in ("tls", "connect")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_bad_ca_file_is_a_usage_error(tmp_path, content):
+    """The flag and the file are named before anything is fetched."""
+    path = Path(tmp_path) / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UsageError, match="--ca-file"):
+        tls_context(insecure=False, ca_file=path)

@@ -1,0 +1,134 @@
+"""Opening a dataset for writing: whose it is, what is fixed, and which run goes on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from curator.dataset import store as store_module
+from curator.dataset.ledger import Ledger
+from curator.dataset.store import open_store
+from curator.errors import CorruptDataset, UsageError
+from tests.datasets import BARE, CAPTIONED, ingest, opened, url
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    """A folder that holds strangers is not written into, and stays as it was."""
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"holiday\.jpg"):
+        open_store(tmp_path, {}, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """A path that cannot be a folder is the user's to put right."""
+    (tmp_path / "data").write_bytes(b"x")
+    with pytest.raises(UsageError, match="cannot be written"):
+        open_store(tmp_path / "data", {}, None)
+
+
+def test_one_writer(tmp_path: Path) -> None:
+    """A second writer in another process is refused and told who writes; after that one is killed, it may."""
+    code = (
+        "import sys, time; from pathlib import Path; from curator.dataset.store import open_store\n"
+        "store = open_store(Path(sys.argv[1]), {}, None); print('open', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "data")], stdout=subprocess.PIPE
+    ) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"open\n"
+            with pytest.raises(UsageError, match=f"process {other.pid} "):
+                open_store(tmp_path / "data", {}, None)
+        finally:
+            other.kill()
+    open_store(tmp_path / "data", {}, None).close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("shard_size", 5), ("min_side", 100), ("dedup", "phash"), ("max_bytes", 1)]
+)
+def test_fixed_settings_cannot_change(tmp_path: Path, name: str, value: object) -> None:
+    """A rerun with another fixed setting is told which flag differs; one that names the same goes on."""
+    with opened(tmp_path / "data"):
+        pass
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}"):
+        open_store(tmp_path / "data", {name: value}, None)
+    with opened(tmp_path / "data") as again:
+        assert again.fixed.shard_size == 4
+
+
+def test_columns_cannot_grow(tmp_path: Path) -> None:
+    """A list with a new column is refused with the flag that leaves it out; fewer columns are fine."""
+    with opened(tmp_path / "data", CAPTIONED):
+        pass
+    with pytest.raises(UsageError, match="--drop-columns licence"):
+        open_store(tmp_path / "data", {}, pa.schema([*CAPTIONED, pa.field("licence", pa.string())]))
+    with opened(tmp_path / "data", BARE) as again:
+        assert again.columns.schema == CAPTIONED
+
+
+def test_an_interrupted_run_is_continued(tmp_path: Path) -> None:
+    """Under its own id with its own retries, until it is finished; then a new one begins."""
+    with opened(tmp_path / "data") as store:
+        first = store.begin_run(("timeout",), {"concurrency": 5})
+        assert (first.id, first.retry, first.continued) == (1, (), False)
+        again = store.begin_run(("timeout",), {})
+        assert (again.id, again.retry, again.continued) == (1, (), True)
+        store.end_run(1, finished=False, seconds=1.0)
+        assert store.begin_run((), {}).id == 1
+        store.end_run(1, finished=True, seconds=2.0)
+        second = store.begin_run(("timeout",), {"concurrency": 7})
+        assert (second.id, second.retry, second.continued) == (2, ("timeout",), False)
+        assert store.begin_run(("dns",), {"concurrency": 8}).retry == ("timeout",)
+        assert store.settings() == {"concurrency": 8}
+        assert store.ledger.db.execute("SELECT seconds FROM runs WHERE id = 1").fetchone() == (3.0,)
+
+
+def test_the_ledger_is_private(tmp_path: Path) -> None:
+    """Stored headers are nobody else's: the ledger is mode 0600 from the start."""
+    with opened(tmp_path / "data") as store:
+        ingest(store, [url(0)])
+        modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "data").glob("ledger.sqlite*")}
+    assert modes == {0o600}
+
+
+def test_a_ledger_elsewhere(tmp_path: Path) -> None:
+    """A ledger kept on another disk is found again without naming it, also after a start cut short."""
+    elsewhere = tmp_path / "disk" / "my.sqlite"
+    (tmp_path / "data").mkdir()
+    elsewhere.parent.mkdir()
+    (tmp_path / "data" / "ledger.sqlite").symlink_to(elsewhere)  # killed right after making the link
+    open_store(tmp_path / "data", {}, BARE, elsewhere).close()
+    assert elsewhere.stat().st_size > 0
+    with opened(tmp_path / "data", shard_size=10_000) as store:
+        assert store.ledger.path == elsewhere
+
+
+def test_a_network_file_system_is_refused_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where WAL cannot work, the way out is named, and no ledger is left behind."""
+    monkeypatch.setattr(store_module, "_file_system", lambda folder: "nfs4")
+    with pytest.raises(UsageError, match="--ledger PATH"):
+        open_store(tmp_path / "data", {}, None)
+    assert not (tmp_path / "data" / "ledger.sqlite").exists()
+
+
+def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
+    """A file that is no SQLite database is corruption, with the way out in the message."""
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(CorruptDataset, match="backup"):
+        Ledger(path)
+
+
+def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
+    """A format from the future is not touched."""
+    with opened(tmp_path / "data") as store:
+        store.ledger.db.execute("PRAGMA user_version = 99")
+    with pytest.raises(UsageError, match="newer"):
+        open_store(tmp_path / "data", {}, None)

@@ -1,4 +1,4 @@
-"""From the threads of a crawl back to its event loop: what the writer did, what the feed read, what failed."""
+"""From the threads of a crawl back to its event loop: what was committed, what was read, what failed."""
 
 import asyncio
 from collections.abc import Callable, Sequence

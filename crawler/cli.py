@@ -188,9 +188,15 @@ def demo(out: Path) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. What click finds wrong is said in one line too, as everything else is."""
     try:
-        commands()
+        sys.exit(commands(standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"crawl: {error.format_message()}", err=True)
+        sys.exit(error.exit_code)
     except CurateError as error:
         click.echo(f"crawl: {error}", err=True)
         sys.exit(error.exit_code)

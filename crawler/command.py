@@ -66,6 +66,10 @@ def which(paths: Sequence[str], out: Path | None) -> tuple[tuple[str, ...], Path
         return tuple(paths), out
     if len(paths) == 1 and is_dataset(Path(paths[0])):
         return (), Path(paths[0])
+    if paths[0] != "-" and not Path(paths[0]).exists():
+        raise UsageError(
+            f"{paths[0]}: no list, no dataset, and no command (those are: crawl status DATA, crawl demo)."
+        )
     raise UsageError(
         f"Where should the images go? crawl {' '.join(paths)} --out data/  "
         "(without --out, the one argument is a dataset to continue)"

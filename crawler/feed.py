@@ -1,4 +1,4 @@
-"""Reading lists into the ledger beside the crawl: a thread that hands slices to the writer, which sets the pace."""
+"""Reading lists into the ledger beside the crawl: a thread hands slices to the writer, which sets the pace."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -18,7 +18,7 @@ from curator.pool import WorkerPool
 from curator.reasons import BY_CODE
 from curator.records import Measures, Unmeasured
 
-_MEMORY = 0.7  # of what was seen before, in the running shares
+_WINDOW = 2.0  # seconds over which shares of time are told
 
 
 class Instruments:
@@ -43,8 +43,9 @@ class Instruments:
         if settings.limit:
             stages.host_seconds = {}
         self._started = self._looked = time.monotonic()
-        self._writer_busy = self._workers_busy = 0.0
-        self._busy_seconds = 0.0
+        self._writer_busy = self._workers_busy = self._loop_busy = 0.0
+        # that workers, writer and event loop were busy when last looked at
+        self._seconds = (0.0, 0.0, time.thread_time())
 
     def committed(self, events: Sequence[Event], totals: Totals) -> None:
         """These events are durable."""
@@ -91,6 +92,7 @@ class Instruments:
             workers=self._pool.workers,
             workers_busy=self._workers_busy,
             restarts=self._pool.restarts,
+            loop_busy=self._loop_busy,
             writer_busy=self._writer_busy,
             index_bytes=self._index.bytes_used,
             limited_by_host=self._frontier.limited_by_host or "",
@@ -111,13 +113,15 @@ class Instruments:
         )
 
     def _look_at_busy(self) -> None:
-        """Running shares of the time that workers and writer were busy; a moment counts by its length."""
-        now, busy = time.monotonic(), self._writer.gauges.busy
+        """The shares of the last seconds that workers and writer were busy."""
+        now = time.monotonic()
         span = now - self._looked
-        if span <= 0:
+        if span < _WINDOW:
             return
-        workers = 1 - self._pool.idle / max(1, self._pool.workers)
-        writer = min(1.0, (busy - self._busy_seconds) / span)
-        self._workers_busy += (workers - self._workers_busy) * (1 - _MEMORY)
-        self._writer_busy += (writer - self._writer_busy) * (1 - _MEMORY)
-        self._looked, self._busy_seconds = now, busy
+        self._stages.count_workers()
+        seconds = (self._stages.worker_seconds, self._writer.gauges.busy, time.thread_time())
+        workers, writer, loop = (now - before for now, before in zip(seconds, self._seconds, strict=True))
+        self._workers_busy = min(1.0, workers / span / self._pool.workers)
+        self._writer_busy = min(1.0, writer / span)
+        self._loop_busy = min(1.0, loop / span)
+        self._looked, self._seconds = now, seconds

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from crawler.feed import Unread
+from crawler.limits import allow_sockets
 from crawler.lists import ListOptions, Lists, open_lists
 from crawler.settings import Settings, fixed_of, merge
 from curator.dataset.card import write_card
@@ -43,6 +44,8 @@ def open_crawl(
     if schema is None and not lists:
         raise UsageError(f"{out} is not a dataset. To make one: crawl urls.txt --out {out}")
     settings = merge(stored, given)
+    allow_sockets(settings.concurrency)
+    settings.tls()
     options = _options(settings)
     opened = open_lists(lists, options, schema) if lists else None
     # Sizes and rules are fixed with the dataset: a stored value is no flag that the user gave now.

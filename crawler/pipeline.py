@@ -7,9 +7,9 @@ Threads: `Feed` reads lists, `Writer` alone changes the dataset; everything else
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,20 @@ async def crawl(
     opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
     try:
         allow_sockets(opened.settings.concurrency)
-        if opened.described:
-            note(opened.described)
+        for line in _notes(opened, given):
+            note(line)
         return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
     finally:
         opened.store.close()
+
+
+def _notes(opened: Opened, given: Mapping[str, Any]) -> Iterator[str]:
+    """What was guessed or may surprise."""
+    if opened.described:
+        yield opened.described
+    if opened.run.continued:
+        later = "; --retry is for the run after it" if "retry" in given else ""
+        yield f"Continuing run {opened.run.id}, which was interrupted{later}."
 
 
 async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
@@ -97,11 +106,13 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         finished = decided and not opened.broken_off
     finally:
         await asyncio.to_thread(writer.close, seal=finished)
+        totals = read_totals(store.ledger)
         store.end_run(opened.run.id, finished=finished, seconds=time.monotonic() - started)
     bridge.raise_failure()
     if finished:
         await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
     write_summary(store.layout, store.ledger)
+    snapshot = replace(snapshot, shards=totals.sealed, stored=totals.stored)
     return Crawled(store.layout.root, snapshot, finished, opened.broken_off, expected)
 
 

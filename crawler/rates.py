@@ -48,12 +48,13 @@ class Gauge:
         if span < BASIS:
             return Rates()
         urls = (last.decided_now - first.decided_now) / span
+        moving = urls > 0 and last.pending > last.waiting  # retries come when they are due, not at our pace
         return Rates(
             urls=urls,
             images=(last.saved_now - first.saved_now) / span,
             requests=(last.attempts_now - first.attempts_now) / span,
             bytes=(last.bytes_now - first.bytes_now) / span,
-            eta=last.pending / urls if urls else None,
+            eta=last.pending / urls if moving else None,
         )
 
     def bottleneck(self) -> str:
@@ -77,6 +78,8 @@ def bottleneck(previous: Snapshot, current: Snapshot) -> str:
         return f"decoding: {_workers(current)} {current.workers_busy:.0%} busy"
     if min(_memory(previous), _memory(current)) >= BUSY:
         return f"memory: bodies wait for --memory ({size(current.leased)} of {size(current.memory)} in use)"
+    if current.loop_busy >= BUSY:
+        return f"requests: moving them keeps one core {current.loop_busy:.0%} busy"
     if current.limited_by_host and not _all_in_flight(current):
         return f"host {harmless(current.limited_by_host, 60)} is at its bound (--per-host)"
     if _all_in_flight(previous) and _all_in_flight(current):

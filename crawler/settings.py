@@ -16,6 +16,8 @@ from curator.errors import UsageError
 from curator.reasons import TRANSIENT, Reason
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from crawler.fetch import FetchSettings
     from crawler.retry import RetryPolicy
     from curator.rules import Rules
@@ -145,6 +147,12 @@ class Settings:
             ca_file=Path(self.ca_file) if self.ca_file else None,
             allow_net=self.networks(),
         )
+
+    def tls(self) -> "SSLContext":
+        """Whom to trust. Raises UsageError where --ca-file cannot be used."""
+        from crawler.tls import tls_context
+
+        return tls_context(self.insecure, Path(self.ca_file) if self.ca_file else None)
 
     def rules(self) -> "Rules":
         """The part that judges images."""

@@ -39,6 +39,7 @@ class Snapshot:
     workers: int
     workers_busy: float  # share of the workers that are measuring, 0 to 1, lately
     restarts: int  # workers that died and were replaced
+    loop_busy: float  # share of the time the event loop was using its core, 0 to 1, lately
     writer_busy: float  # share of the time the writer was committing, 0 to 1, lately
     index_bytes: int  # of the index that finds duplicates, 0 without one
     limited_by_host: str  # the host whose --per-host bound is what limits the run, "" when none is

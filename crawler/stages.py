@@ -59,6 +59,8 @@ class Stages:
         self._fetcher, self._pool, self._writer = fetcher, pool, writer
         self._rules, self._index, self._retrying = rules, index, retrying
         self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
+        self.worker_seconds = 0.0  # time that workers had something to do, added up over them
+        self._batches, self._counted = 0, time.monotonic()
         self.host_seconds: dict[str, float] | None = None  # by host, where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
@@ -136,9 +138,20 @@ class Stages:
     async def _measure(self) -> None:
         while True:
             batch = await self._next_batch()
-            measured = await self._pool.run([fetched.body for fetched in batch])
+            self.count_workers(1)
+            try:
+                measured = await self._pool.run([fetched.body for fetched in batch])
+            finally:
+                self.count_workers(-1)
             for fetched, one in zip(batch, measured, strict=True):
                 self._judge(fetched, one)
+
+    def count_workers(self, change: int = 0) -> None:
+        """Add up how long workers had something to do; `change` in the batches they have."""
+        now = time.monotonic()
+        self.worker_seconds += min(self._batches, self._pool.workers) * (now - self._counted)
+        self._batches += change
+        self._counted = now
 
     async def _next_batch(self) -> list[Fetched]:
         batch = [await self.bodies.get()]

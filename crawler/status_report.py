@@ -73,7 +73,8 @@ def retry_advice(found: Status) -> list[str]:
     what = f"{about}{young:,} failures may pass when tried again{spent}"
     if not answering:
         return [f"{what}, all on hosts that never gave an image: a retry is worth little."]
-    return [f"{what}, {answering:,} of them on hosts that also gave images: worth a retry."]
+    part = "all" if answering == young else f"{answering:,} of them"
+    return [f"{what}, {part} on hosts that also gave images: worth a retry."]
 
 
 def _head(found: Status) -> list[str]:

@@ -236,7 +236,7 @@ def open_draw(opened: Opened, totals: Totals) -> Iterator[tuple[Draw, int, int]]
 
 
 async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
-    """Run in a thread and stay until it is done, also when cancelled: the connection is then free to close."""
+    """Run in a thread, and stay until it is done also when cancelled: its connection can then be closed."""
     task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
         return await asyncio.shield(task)

@@ -160,6 +160,7 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
             "queues": {one.name: [one.filled, one.bound] for one in snapshot.queues},
             "memory": [snapshot.leased, snapshot.memory],
             "workers_busy": snapshot.workers_busy,
+            "loop_busy": snapshot.loop_busy,
             "writer_busy": snapshot.writer_busy,
             "restarts": snapshot.restarts,
             "shards": snapshot.shards,

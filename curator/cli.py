@@ -6,6 +6,7 @@ Modules that do the work are imported inside the commands, since worker processe
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -27,7 +28,17 @@ def verify(data: Path, as_json: bool) -> None:
     from curator.dataset.verify import verify as read_back
 
     report = read_back(data)
-    click.echo(json.dumps(report.as_dict()) if as_json else str(report))
+    if as_json:
+        click.echo(json.dumps(asdict(report) | {"ok": report.ok}))
+    else:
+        for problem in report.problems:
+            click.echo(problem)
+        if report.found > len(report.problems):
+            click.echo(f"... and {report.found - len(report.problems):,} problems more")
+        click.echo(
+            f"{data}: {'all holds' if report.ok else f'{report.found:,} problems'}: {report.links:,} links, "
+            f"{report.samples:,} images read back from {report.shards:,} shards, {report.bytes:,} bytes"
+        )
     sys.exit(0 if report.ok else 1)
 
 

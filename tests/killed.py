@@ -15,6 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from curator.dataset.store import Store
 from tests.datasets import CAPTIONED, committer, drawn, ingest, lost, opened, picture, postponed, saved, url
 
@@ -104,6 +106,7 @@ def _name(fd: int) -> str:
 def main(scenario: str, folder: Path) -> None:
     """Kill one process per step."""
     deadly, survived = 0, False
+    pa.array(["what Arrow imports at its first use is imported here, not by every child"])
     template = folder / "template"
     prepare(template)
     while not survived:

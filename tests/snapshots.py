@@ -29,6 +29,7 @@ def a_snapshot(**changes: Any) -> Snapshot:
         "workers": 2,
         "workers_busy": 0.4,
         "restarts": 0,
+        "loop_busy": 0.3,
         "writer_busy": 0.1,
         "index_bytes": 0,
         "limited_by_host": "",

@@ -113,7 +113,7 @@ def test_what_exceeds_the_committed_length_is_cut(tmp_path: Path) -> None:
         writing.commit([saved(first, picture(0))])
         writing.close()
         with store.layout.part(0).open("ab") as file:
-            file.write(b"x" * 5000)
+            file.write(b"x" * 50_000)
         writing = committer(store)
         writing.commit([saved(second, picture(1))])
         writing.seal()

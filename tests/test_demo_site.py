@@ -101,12 +101,6 @@ def test_a_page_lies_about_its_type(site):
     assert body.startswith(b"<!DOCTYPE html")
 
 
-def test_opt_outs_are_declared(site):
-    """robots.txt covers the private lot, and the noai lot carries its header."""
-    assert b"Disallow: /private/" in fetch(f"{site.bases[0]}/robots.txt")[2]
-    assert fetch(f"{site.bases[0]}/noai/0")[1]["X-Robots-Tag"] == "noai"
-
-
 def test_copies_are_exact_and_corrupt_files_do_not_decode(site):
     """A copy has the bytes of the picture it copies; half a JPEG raises when it is read."""
     seed = seed_of("copy", 5)

@@ -41,8 +41,18 @@ def test_no_eta_when_nothing_moves():
     assert (rates.urls, rates.eta) == (0.0, None)
 
 
+def test_no_eta_for_what_waits():
+    """When only retries are left that wait for their time, the pace so far tells nothing."""
+    gauge = Gauge()
+    gauge.add(a_snapshot(seconds=0.0, decided_now=0))
+    gauge.add(a_snapshot(pending=3, waiting=3))
+    assert gauge.rates().urls == pytest.approx(40.0)
+    assert gauge.rates().eta is None
+
+
 FULL = {"in_flight": 500}
 LIMITS = [
+    pytest.param({"loop_busy": 0.97}, "requests: moving them keeps one core 97% busy", id="loop"),
     pytest.param({"writer_busy": 0.95}, "disk: the writer is 95% busy", id="disk"),
     pytest.param({"workers_busy": 0.97}, "decoding: 2 workers are 97% busy", id="decoding"),
     pytest.param(

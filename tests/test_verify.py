@@ -5,6 +5,8 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from curator.dataset import Dataset
+from curator.dataset.columns import encode, to_values
 from curator.dataset.layout import Layout
 from curator.dataset.verify import LISTED, verify
 from curator.errors import UsageError
-from tests.datasets import make, opened
+from tests.datasets import committer, drawn, ingest, make, opened, picture, saved, url
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +211,13 @@ def test_all_problems_are_counted_and_some_listed(tmp_path: Path) -> None:
     assert (report.found, len(report.problems)) == (150, LISTED)
 
 
+def test_nothing_unprintable_is_told(data: Path) -> None:
+    """A file name that would steer a terminal is told without its control characters, on one line."""
+    (data / "images" / "a\x1b[2J\nb").touch()
+    [problem] = verify(data).problems
+    assert problem == "images/a\N{REPLACEMENT CHARACTER}[2J b: belongs to no shard of this dataset"
+
+
 def test_what_a_kill_leaves_is_whole(data: Path) -> None:
     """Bytes beyond the committed length and files under temporary names are nothing wrong."""
     layout = Layout(data)
@@ -235,3 +246,35 @@ def test_nothing_is_changed(data: Path) -> None:
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     verify(data)
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_columns_of_every_kind(tmp_path: Path) -> None:
+    """Numbers that are none, dates, decimals, bytes, lists and structs are carried, read back and whole."""
+    kinds = [
+        pa.float64(),
+        pa.timestamp("ns"),
+        pa.date32(),
+        pa.decimal128(9, 2),
+        pa.binary(),
+        pa.list_(pa.int8()),
+    ]
+    kinds += [pa.struct([("a", pa.string()), ("b", pa.float32())]), pa.time64("us"), pa.null(), pa.bool_()]
+    schema = pa.schema([(f"column{i}", kind) for i, kind in enumerate(kinds)])
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678)  # noqa: DTZ001 - a list's column has no time zone
+    first = [float("nan"), moment, moment.date(), Decimal("1.25"), b"\x00\xff", [1, None]]
+    first += [{"a": "x", "b": 0.1}, moment.time(), None, True]
+    arrays = [pa.array([value, None], kind) for value, kind in zip(first, kinds, strict=True)]
+    data = [encode(row) for row in zip(*map(to_values, arrays), strict=True)]
+    with opened(tmp_path / "data", schema) as store:
+        ingest(store, [url(0), url(1)], data)
+        store.begin_run((), {})
+        writing = committer(store)
+        writing.commit([saved(link, picture(i)) for i, link in enumerate(drawn(store))])
+        for sealed in (False, True):
+            if sealed:
+                writing.seal()
+            rows = Dataset(tmp_path / "data").rows(["list_row", *schema.names]).sort_by("list_row")
+            for array, found in zip(arrays, rows.columns[1:], strict=True):
+                assert repr(found.to_pylist()) == repr(array.to_pylist())
+        writing.close()
+    assert verify(tmp_path / "data").problems == ()

@@ -19,7 +19,6 @@ from crawler.demo.plan import seed_of
 # other loopback addresses need no set-up on Linux only
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3") if sys.platform == "linux" else ("127.0.0.1",)
 SLOW = 1.0  # seconds
-ROBOTS = "User-agent: *\nDisallow: /private/\n"
 PAGE = b"<!DOCTYPE html><html><title>Not here any more</title><p>Nothing to see.</html>"
 
 Handler = Callable[[int], Awaitable[web.StreamResponse]]
@@ -44,18 +43,13 @@ class Site:
             "page": self._page,
             "broken": self._broken,
             "loop": self._loop,
-            "noai": self._noai,
         }
 
     def app(self) -> web.Application:
         """The site as an application to be served."""
         app = web.Application()
-        app.router.add_get("/robots.txt", self._robots)
         app.router.add_get(r"/{lot}/{index:\d+}", self._answer)
         return app
-
-    async def _robots(self, _: web.Request) -> web.Response:
-        return web.Response(text=ROBOTS)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         handler = self._lots.get(request.match_info["lot"])
@@ -107,18 +101,13 @@ class Site:
     async def _loop(self, index: int) -> NoReturn:
         raise web.HTTPFound(f"/loop/{index}")
 
-    async def _noai(self, index: int) -> web.StreamResponse:
-        response = await self._picture(index, "noai")
-        response.headers["X-Robots-Tag"] = "noai"
-        return response
-
 
 def _jpeg(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="image/jpeg")
 
 
 async def serve(port: int) -> None:
-    """Serve on every host, at `port` or at free ones (0), until standard input ends."""
+    """Serve on every host, at `port` or at a free one (0), until standard input ends."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)  # nobody writes: readable is closed
     runner = web.AppRunner(Site().app(), access_log=None, handler_cancellation=True)
@@ -126,6 +115,7 @@ async def serve(port: int) -> None:
     try:
         for host in HOSTS:
             await web.TCPSite(runner, host, port).start()
+            port = runner.addresses[0][1]  # one port for all: whoever knows it can have the same URLs again
         bases = [f"http://{host}:{bound}" for host, bound in runner.addresses]
         sys.stdout.write(f"{json.dumps(bases)}\n")
         sys.stdout.flush()

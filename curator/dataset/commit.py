@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.layout import Layout, sample_key
-from curator.dataset.ledger import PENDING, WAITING, Ledger
+from curator.dataset.ledger import WAITING, Ledger
 from curator.dataset.records import Event, Postponed, Verdict
 from curator.dataset.rows import Columns, Listed, sample_row, sidecar
 from curator.dataset.sealing import begin_sealing, finish_sealing

@@ -9,8 +9,11 @@ class Problems:
         self.listed: list[str] = []
         self.found = 0
 
-    def add(self, problem: str, times: int = 1) -> None:
-        """Note a problem, found `times` times."""
-        self.found += times
+    def add(self, problem: str) -> None:
+        """Note a problem. What it quotes may come from damage or from a list: nothing unprintable is kept."""
+        self.found += 1
         if len(self.listed) < self._most:
-            self.listed.append(" ".join(problem.split()))
+            line = " ".join(problem.split())
+            self.listed.append(
+                "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+            )

@@ -134,15 +134,15 @@ def sidecar(row: dict[str, Any], columns: Columns) -> bytes:
     try:
         return json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
     except ValueError:  # JSON has no NaN; the Parquet keeps it
-        return json.dumps(_finite(row), separators=(",", ":")).encode()
+        return json.dumps(finite(row), separators=(",", ":")).encode()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with 0 for every float that JSON cannot say."""
     if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
+        return {name: finite(one) for name, one in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return value if not isinstance(value, float) or math.isfinite(value) else 0.0
 
 

@@ -5,7 +5,8 @@ does not grow with the ledger: no sort, no set of uids.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from curator.dataset.ingest import uid_of
@@ -69,25 +70,25 @@ class Totals:
 def check_ledger(ledger: Ledger, problems: Problems) -> Totals:
     """Add what is wrong inside the ledger to `problems`."""
     ledger.db.create_function("uid_of", 1, uid_of, deterministic=True)
-
-    def attempt(check: Callable[[], None]) -> None:
-        try:
-            check()
-        except sqlite3.DatabaseError as error:  # a damaged page stops this check, not the others
-            problems.add(f"ledger.sqlite: {error}")
-
-    attempt(lambda: _check_pages(ledger, problems))
-    for problem, query in _CHECKS.items():
-        attempt(lambda query=query, problem=problem: _check_rows(ledger, query, problem, problems))  # type: ignore[misc]
     links = unmerged = 0
-
-    def count() -> None:
-        nonlocal links, unmerged
+    with _told(problems):
+        _check_pages(ledger, problems)
+    for problem, query in _CHECKS.items():
+        with _told(problems):
+            _check_rows(ledger, query, problem, problems)
+    with _told(problems):
         links = _check_counts(ledger, problems)
         unmerged = _unmerged(ledger)
-
-    attempt(count)
     return Totals(links, unmerged)
+
+
+@contextmanager
+def _told(problems: Problems) -> Iterator[None]:
+    """A damaged page ends the check that meets it, and is told; the other checks go on."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        problems.add(f"ledger.sqlite: {error}")
 
 
 def _check_pages(ledger: Ledger, problems: Problems) -> None:

@@ -24,7 +24,7 @@ from curator.dataset.layout import Layout, sample_key
 from curator.dataset.ledger import Ledger
 from curator.dataset.problems import Problems
 from curator.dataset.reader import shard_rows
-from curator.dataset.rows import Columns, empty_value, sidecar
+from curator.dataset.rows import Columns, empty_value, finite, sidecar
 from curator.dataset.tars import StoredSample, open_shard, read_end, read_sample
 from curator.errors import CorruptDataset
 from curator.reasons import Reason
@@ -200,7 +200,7 @@ class ShardChecker:
 
 
 def differing(array: pa.Array, values: Sequence[object], field: pa.Field, empty: object) -> list[int]:
-    """Where `values`, as a sidecar holds them, are not what `array` holds; a null is `empty` there."""
+    """Where `values`, as a sidecar holds them, are not what `array` holds. There null is `empty`, NaN is 0."""
     if array.null_count:
         nulls = array.is_null().to_pylist()
         values = [
@@ -214,6 +214,5 @@ def differing(array: pa.Array, values: Sequence[object], field: pa.Field, empty:
         return [i for i in range(len(values)) if differing(array.slice(i, 1), [values[i]], field, empty)]
     if found.equals(array):
         return []
-    # a NaN equals nothing, but prints alike
     pairs = zip(array.to_pylist(), found.to_pylist(), strict=True)
-    return [i for i, (a, b) in enumerate(pairs) if repr(a) != repr(b)]
+    return [i for i, (told, given) in enumerate(pairs) if finite(told) != given]

@@ -1,12 +1,15 @@
 """The tour of `crawl demo`: the site is crawled as any other, then what was planted is held against what came.
 
-The list stays beside the dataset, since its URLs hold the site's port: the same folder again means the same
-URLs, and the second crawl goes on like any other, fetching only what it does not have.
+The list lies beside the dataset and outlives the site, since its URLs hold the site's port: the same folder
+again means the same URLs, and a second crawl goes on like any other, fetching only what it does not have.
 """
 
 import csv
+import shlex
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,50 +44,158 @@ SETTINGS: Mapping[str, Any] = {
 _PAIRS = ("picture", "copy", "near")  # of two that are alike the first to arrive is kept, whichever it is
 
 _WHAT_NOW = """\
-Look around in {data}:
-  README.md         what is in the dataset, and how to read it
-  images/           the pictures as they were sent, in tar shards, with a table of each shard
-  failures.parquet  every URL that was not saved, and why
-  summary.json      the totals
+Look around:
+  {data}/README.md         what is in the dataset, and how to read it
+  {data}/images/           the pictures as they were sent, in tar shards, with a table of each shard
+  {data}/failures.parquet  every URL that was not saved, and why
+  {data}/summary.json      the totals
 
-Then try
-  crawl status {data} --by host
+Try next:
+  crawl status {data}
   curate verify {data}
-  python -c "import duckdb; print(duckdb.sql(\\"SELECT reason, count(*) FROM '{data}/failures.parquet' GROUP BY ALL\\"))"
-  crawl demo --out {data}   (once more: nothing it has is fetched again)
-or a list of your own
-  crawl urls.txt --out data/
+  crawl demo --out {data}  (once more: what was saved is not fetched again)
+  python -c "import duckdb; duckdb.sql('''FROM '{data}/failures.parquet' SELECT url, reason, detail''').show()"
+  crawl urls.txt --out data/  (a list of your own)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One kind of link the site was sown with (or several that belong together), and what became of it."""
+    """One kind of link that the site holds, or several that belong together, and what became of them."""
 
-    what: str  # for people
-    planted: int
-    planned: Counter[Reason]
+    lots: tuple[Lot, ...]
     found: Counter[Reason]
 
     @property
+    def planned(self) -> Counter[Reason]:
+        """What was to become of them."""
+        planned: Counter[Reason] = Counter()
+        for lot in self.lots:
+            planned[_today(lot.reason)] += lot.n
+        return planned
+
+    @property
     def as_planned(self) -> bool:
-        """Whether every link of it came to what it was planted for."""
+        """Whether it did."""
         return self.planned == self.found
 
 
 def run_demo(out: Path) -> int:
     """Crawl the site into the dataset at `out` and explain what happened; the exit code, 0 when all is well.
 
-    Raises UsageError where `out` is something else, or the site cannot be what it was.
+    Raises UsageError where `out` holds something else, or the site cannot be served where it was.
     """
     console = Console(highlight=False)
-    again = is_dataset(out)
-    with start_site_of(out, again=again) as listed:
-        console.print(_opening(out, listed, again=again), soft_wrap=True)
-        ended = run_crawl([str(listed)], out, None, Terminal(console), dict(SETTINGS))
+    with serving(out) as urls:
+        n = sum(lot.n for lot in LOTS)
+        _say(console, f"A site on this machine, {n} links to it in {urls}, and a crawl of them:\n")
+        ended = run_crawl([str(urls)], out, None, Terminal(console), dict(SETTINGS))
+    data = shlex.quote(str(out))
     if ended:
+        _say(console, f"The site has ended with the crawl. To go on with both: crawl demo --out {data}")
         return ended
-    lines, report = tuple(compare(outcomes(out))), verify(out)
-    _explain(console, lines, report)
-    console.print(_WHAT_NOW.format(data=out), soft_wrap=True, markup=False)
+    lines, report = compare(outcomes(out)), verify(out)
+    console.print()
+    console.print(_table(lines))
+    _say(console, f"\n{_verified(report)}\n")
+    _say(console, _WHAT_NOW.format(data=data))
     return 0 if report.ok and all(line.as_planned for line in lines) else 1
+
+
+@contextmanager
+def serving(out: Path) -> Iterator[Path]:
+    """Serve the site where the dataset at `out` knows it, or anywhere for a new one: the list of its URLs."""
+    urls = out.absolute().with_name(f"{out.absolute().name}-urls.csv")
+    known = is_dataset(out)
+    if known and not urls.is_file():
+        raise UsageError(f"{out} is a dataset, but not the demo's. Name another folder with --out.")
+    port = _port(urls) if known else 0
+    with ExitStack() as stack:
+        try:
+            site = stack.enter_context(start_site(port))
+        except RuntimeError as error:  # its standard error is ours: the user has seen why
+            raise UsageError(
+                f"The site of {out} was at port {port}, where it does not start now. "
+                "Name another folder with --out."
+            ) from error
+        if not known:
+            _keep(site.urls, urls)
+        elif site.urls.read_bytes() != urls.read_bytes():
+            raise UsageError(f"{urls} is not the demo's list. Name another folder with --out.")
+        yield urls
+
+
+def outcomes(out: Path) -> dict[str, Reason]:
+    """What became of every URL, from the files that a finished crawl leaves."""
+    saved = Dataset(out).rows(["url"])["url"].to_pylist()
+    failed = pq.read_table(Layout(out).failures, columns=["url", "reason"]).to_pylist()
+    return dict.fromkeys(saved, Reason.SAVED) | {row["url"]: BY_NAME[row["reason"]] for row in failed}
+
+
+def compare(found: Mapping[str, Reason]) -> tuple[Line, ...]:
+    """Line by line, what was planted beside what was `found` of every URL."""
+    by_lot: defaultdict[str, Counter[Reason]] = defaultdict(Counter)
+    for url, reason in found.items():
+        by_lot[url.split("/")[-2]][reason] += 1
+    pairs = tuple(lot for lot in LOTS if lot.name in _PAIRS)
+    groups = [pairs, *((lot,) for lot in LOTS if lot not in pairs)]
+    return tuple(Line(group, sum((by_lot[lot.name] for lot in group), Counter())) for group in groups)
+
+
+def _today(reason: Reason) -> Reason:
+    """What becomes of links with this plan, as long as opt-outs are not looked for."""
+    return Reason.SAVED if reason.kind is Kind.OPTED_OUT else reason
+
+
+def _port(urls: Path) -> int:
+    """The port of the site in its list."""
+    with urls.open(newline="", encoding="utf-8") as file:
+        first = next(csv.DictReader(file), {})
+    try:
+        return urlsplit(first.get("url") or "").port or 0
+    except ValueError:
+        return 0
+
+
+def _keep(made: Path, urls: Path) -> None:
+    try:
+        urls.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made, urls)
+    except OSError as error:
+        raise UsageError(
+            f"{urls}: cannot be written ({error.strerror}). Name another folder with --out."
+        ) from error
+
+
+def _table(lines: tuple[Line, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("planted", justify="right")
+    table.add_column("")
+    table.add_column("what became of them")
+    for line in lines:
+        table.add_row(
+            "\n".join(str(lot.n) for lot in line.lots),
+            Text("\n".join(lot.what for lot in line.lots)),
+            _became(line),
+        )
+    return table
+
+
+def _became(line: Line) -> Text:
+    counted = ", ".join(f"{n} {reason.value}" for reason, n in line.found.most_common()) or "nothing"
+    if not line.as_planned:
+        planned = ", ".join(f"{n} {reason.value}" for reason, n in line.planned.items())
+        return Text(f"{counted}: NOT as planned ({planned})", "bold red")
+    if any(lot.reason is not _today(lot.reason) for lot in line.lots):
+        return Text(f"{counted}: opt-outs are not honoured yet", "yellow")
+    return Text(counted)
+
+
+def _verified(report: Report) -> str:
+    if report.ok:
+        return f"Read back: all {report.samples} images, their rows and the counts of {report.links} links agree."
+    return "\n".join(("Read back, and something is wrong:", *report.problems))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,15 +18,13 @@ class WriterLock:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(self._fd):
             holder = _holder(self._fd)
             os.close(self._fd)
             raise UsageError(
                 f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
                 "`crawl status` reads a dataset while it is written."
-            ) from None
+            )
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
 
@@ -56,6 +55,18 @@ def no_writer(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _taken(fd: int) -> bool:
+    """Take the lock. Whoever only asks for the writer's name holds it for an instant: hence a second try."""
+    for patience in (0.1, 0.0):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(patience)
+        else:
+            return True
+    return False
 
 
 def _holder(fd: int) -> str:

@@ -4,7 +4,6 @@ It takes two kinds of work and does verdicts first: judged events, committed in 
 second, 256 verdicts or 32 MiB old, whichever comes first), and rows of lists, a slice at a time.
 """
 
-import errno
 import os
 import sqlite3
 import threading
@@ -18,6 +17,7 @@ from curator.dataset.commit import Committer, ShardLimits
 from curator.dataset.ingest import Ingest, Rows
 from curator.dataset.ledger import PENDING, Ledger
 from curator.dataset.records import Event, Verdict
+from curator.dataset.space import free_bytes, full_disk_told, is_full
 from curator.dataset.store import Store
 from curator.errors import DiskFull
 
@@ -156,11 +156,12 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """The thread: until closed, or until something fails."""
         try:
-            self._check_space()
-            while self._step():
-                pass
-            if self._closing:
-                self._committer.seal()
+            with full_disk_told(self._store.layout.root):
+                self._check_space()
+                while self._step():
+                    pass
+                if self._closing:
+                    self._committer.seal()
         except BaseException as error:  # noqa: BLE001 - the thread's boundary: handed to the crawl, which raises it
             self._fail(error)
         finally:
@@ -228,7 +229,7 @@ class Writer(threading.Thread):
         try:
             self._committer.commit(batch)
         except (OSError, sqlite3.Error) as error:
-            if not self._is_full(error):
+            if not is_full(error, self._store.ledger.path.parent):
                 raise
             self._last_commit(batch, error)
         self.gauges.commits += 1
@@ -239,47 +240,29 @@ class Writer(threading.Thread):
     def _last_commit(self, batch: list[Event], error: Exception) -> None:
         """The disk is full: the reserve makes room for this batch, and then the crawl stops."""
         self._store.layout.reserve.unlink(missing_ok=True)
-        full = DiskFull(
-            f"The disk of {self._store.layout.root} is full ({error}). What was committed is safe. "
-            "Free some space, then run the same command again: it goes on where it stopped."
-        )
-        try:
-            self._committer.commit(batch[self._committer.done :])
-        except (OSError, sqlite3.Error) as again:
-            if not self._is_full(again):
-                raise
-            raise full from again
+        self._committer.commit(batch[self._committer.done :])
         self._tell(batch)
-        raise full from error
+        raise error
 
     def _tell(self, batch: Sequence[Event]) -> None:
         self._listener.committed(batch, read_totals(self._store.ledger))
 
     def _take_rows(self, rows: Rows | None) -> None:
         started = time.monotonic()
-        try:
-            if rows is None:
-                new = self._ingest.step()
-                self._listener.merged(new, complete=False)
-            else:
-                self._ingest.stage(rows)
-                self.gauges.rows += len(rows.urls) + len(rows.bad)
-                self.gauges.bad_rows += len(rows.bad)
-        except sqlite3.Error as error:
-            if not self._is_full(error):
-                raise
-            raise DiskFull(
-                f"The disk of {self._store.layout.root} is full: the list was not read to its end. "
-                "Free some space, then run the same command again: it reads on where it stopped."
-            ) from error
+        if rows is None:
+            new = self._ingest.step()
+            self._listener.merged(new, complete=False)
+        else:
+            self._ingest.stage(rows)
+            self.gauges.rows += len(rows.urls) + len(rows.bad)
+            self.gauges.bad_rows += len(rows.bad)
         self.gauges.unmerged = self._ingest.unmerged
         self.gauges.ingesting += time.monotonic() - started
         self._check_space()
 
     def _check_space(self) -> None:
         for place in {self._store.layout.root, self._store.ledger.path.parent}:
-            found = os.statvfs(place)
-            free = found.f_bavail * found.f_frsize
+            free = free_bytes(place)
             if free < self._min_free:
                 raise DiskFull(
                     f"{place} has {free / 2**30:.2f} GiB free, less than --min-free asks for. Everything so far is "
@@ -290,24 +273,8 @@ class Writer(threading.Thread):
         fd = os.open(self._store.layout.reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, RESERVE_BYTES)
-        except OSError as error:
-            if not self._is_full(error):
-                raise
-            raise DiskFull(
-                f"The disk of {self._store.layout.root} is full. Free some space, then run the same command again."
-            ) from error
         finally:
             os.close(fd)
-
-    def _is_full(self, error: BaseException) -> bool:
-        if not isinstance(error, sqlite3.Error):
-            return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        found = os.statvfs(self._store.ledger.path.parent)
-        # SQLite reports a full disk under its shared-memory file as an I/O error
-        return code == sqlite3.SQLITE_FULL or (
-            code == sqlite3.SQLITE_IOERR and found.f_bavail * found.f_frsize < 1 << 20
-        )
 
     def _fail(self, error: BaseException) -> None:
         with self._wake:

@@ -21,15 +21,15 @@ from crawler.forecast import Forecast
 from crawler.frontier import Frontier
 from crawler.instruments import Instruments
 from crawler.leases import Leases
-from crawler.limits import allow_sockets
 from crawler.opening import Opened, open_crawl
-from crawler.settings import merge
 from crawler.snapshot import Snapshot
 from crawler.stages import Stages
 from crawler.stock import Stock, open_draw
 from crawler.tasks import first_error
 from curator.dataset.failures import write_failures
 from curator.dataset.kept import fill_index
+from curator.dataset.space import full_disk_told
+from curator.dataset.space import full_disk_told
 from curator.dataset.summary import write_summary
 from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
@@ -70,15 +70,14 @@ async def crawl(
 
     Raises UsageError with nothing touched, DiskFull with everything that was committed safe.
     """
-    allow_sockets(merge({}, given).concurrency)
-    opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
-    try:
-        allow_sockets(opened.settings.concurrency)
-        for line in _notes(opened, given):
-            note(line)
-        return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
-    finally:
-        opened.store.close()
+    with full_disk_told(Path(out)):
+        opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
+        try:
+            for line in _notes(opened, given):
+                note(line)
+            return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
+        finally:
+            opened.store.close()
 
 
 def _notes(opened: Opened, given: Mapping[str, Any]) -> Iterator[str]:
@@ -106,12 +105,13 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         finished = decided and not opened.broken_off
     finally:
         await asyncio.to_thread(writer.close, seal=finished)
-        totals = read_totals(store.ledger)
-        store.end_run(opened.run.id, finished=finished, seconds=time.monotonic() - started)
     bridge.raise_failure()
-    if finished:
-        await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
-    write_summary(store.layout, store.ledger)
+    totals = read_totals(store.ledger)
+    with full_disk_told(store.layout.root):
+        if finished:  # only with its failures written: a kill in between writes them again
+            await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
+        store.end_run(opened.run.id, finished=finished, seconds=time.monotonic() - started)
+        write_summary(store.layout, store.ledger)
     snapshot = replace(snapshot, shards=totals.sealed, stored=totals.stored)
     return Crawled(store.layout.root, snapshot, finished, opened.broken_off, expected)
 

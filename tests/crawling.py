@@ -105,7 +105,8 @@ def saved(out: Path) -> dict[str, bytes]:
 
 def assert_verified(out: Path) -> None:
     """`curate verify` finds nothing."""
-    assert verify(out).problems == ()
+    problems = verify(out).problems
+    assert problems == (), problems
 
 
 def members(out: Path) -> list[str]:

@@ -128,7 +128,10 @@ def main() -> None:
     """Run the site."""
     parser = argparse.ArgumentParser(description="The web site that `crawl demo` crawls.")
     parser.add_argument("--port", type=int, default=0, help="port on every host; 0: any free one")
-    asyncio.run(serve(parser.parse_args().port))
+    try:
+        asyncio.run(serve(parser.parse_args().port))
+    except OSError as error:  # somebody else has the port
+        sys.exit(f"The demo's site does not start: {error}")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from crawler.command import Terminal, run_crawl
 from crawler.demo import ALLOW_NET, start_site
@@ -29,7 +27,7 @@ from curator.dataset.reader import Dataset
 from curator.dataset.store import is_dataset
 from curator.dataset.verify import Report, verify
 from curator.errors import UsageError
-from curator.reasons import BY_NAME, Kind, Reason
+from curator.reasons import BY_NAME, Reason
 
 # waits are short, since the site is near; a small disk and little memory will do
 SETTINGS: Mapping[str, Any] = {
@@ -71,7 +69,7 @@ class Line:
         """What was to become of them."""
         planned: Counter[Reason] = Counter()
         for lot in self.lots:
-            planned[_today(lot.reason)] += lot.n
+            planned[lot.reason] += lot.n
         return planned
 
     @property
@@ -86,17 +84,21 @@ def run_demo(out: Path) -> int:
     Raises UsageError where `out` holds something else, or the site cannot be served where it was.
     """
     console = Console(highlight=False)
+    again = is_dataset(out)
     with serving(out) as urls:
         n = sum(lot.n for lot in LOTS)
-        _say(console, f"A site on this machine, {n} links to it in {urls}, and a crawl of them:\n")
+        _say(console, f"A site on this machine, {n} links to it in {urls}, and a crawl of them:")
+        if again:
+            _say(console, f"{out} is there already: only what it has no lasting verdict on is asked for.")
         ended = run_crawl([str(urls)], out, None, Terminal(console), dict(SETTINGS))
     data = shlex.quote(str(out))
     if ended:
         _say(console, f"The site has ended with the crawl. To go on with both: crawl demo --out {data}")
         return ended
     lines, report = compare(outcomes(out)), verify(out)
-    console.print()
-    console.print(_table(lines))
+    _say(console, "\nWhat was planted, and what became of it:")
+    for line in lines:
+        _say(console, _told(line))
     _say(console, f"\n{_verified(report)}\n")
     _say(console, _WHAT_NOW.format(data=data))
     return 0 if report.ok and all(line.as_planned for line in lines) else 1
@@ -104,10 +106,10 @@ def run_demo(out: Path) -> int:
 
 @contextmanager
 def serving(out: Path) -> Iterator[Path]:
-    """Serve the site where the dataset at `out` knows it, or anywhere for a new one: the list of its URLs."""
-    urls = out.absolute().with_name(f"{out.absolute().name}-urls.csv")
-    known = is_dataset(out)
-    if known and not urls.is_file():
+    """Serve the site, and the list of its URLs; at the port of the list where there is one already."""
+    urls = out.absolute().parent / f"{out.absolute().name}-urls.csv"
+    known = urls.is_file()
+    if is_dataset(out) and not known:
         raise UsageError(f"{out} is a dataset, but not the demo's. Name another folder with --out.")
     port = _port(urls) if known else 0
     with ExitStack() as stack:
@@ -115,14 +117,17 @@ def serving(out: Path) -> Iterator[Path]:
             site = stack.enter_context(start_site(port))
         except RuntimeError as error:  # its standard error is ours: the user has seen why
             raise UsageError(
-                f"The site of {out} was at port {port}, where it does not start now. "
-                "Name another folder with --out."
+                f"The site of {urls} cannot be served now. Name another folder with --out."
             ) from error
         if not known:
             _keep(site.urls, urls)
         elif site.urls.read_bytes() != urls.read_bytes():
-            raise UsageError(f"{urls} is not the demo's list. Name another folder with --out.")
-        yield urls
+            raise UsageError(f"{urls} is not a list of the demo's. Name another folder with --out.")
+        try:
+            yield urls
+        finally:
+            if not known and not is_dataset(out):
+                urls.unlink()
 
 
 def outcomes(out: Path) -> dict[str, Reason]:
@@ -140,11 +145,6 @@ def compare(found: Mapping[str, Reason]) -> tuple[Line, ...]:
     pairs = tuple(lot for lot in LOTS if lot.name in _PAIRS)
     groups = [pairs, *((lot,) for lot in LOTS if lot not in pairs)]
     return tuple(Line(group, sum((by_lot[lot.name] for lot in group), Counter())) for group in groups)
-
-
-def _today(reason: Reason) -> Reason:
-    """What becomes of links with this plan, as long as opt-outs are not looked for."""
-    return Reason.SAVED if reason.kind is Kind.OPTED_OUT else reason
 
 
 def _port(urls: Path) -> int:
@@ -167,28 +167,14 @@ def _keep(made: Path, urls: Path) -> None:
         ) from error
 
 
-def _table(lines: tuple[Line, ...]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("planted", justify="right")
-    table.add_column("")
-    table.add_column("what became of them")
-    for line in lines:
-        table.add_row(
-            "\n".join(str(lot.n) for lot in line.lots),
-            Text("\n".join(lot.what for lot in line.lots)),
-            _became(line),
-        )
-    return table
+def _told(line: Line) -> str:
+    became = _counted(line.found) + ("" if line.as_planned else f", NOT as planned: {_counted(line.planned)}")
+    together = "together " if len(line.lots) > 1 else ""
+    return "\n".join(f"{lot.n:>5} {lot.what}" for lot in line.lots) + f" -> {together}{became}"
 
 
-def _became(line: Line) -> Text:
-    counted = ", ".join(f"{n} {reason.value}" for reason, n in line.found.most_common()) or "nothing"
-    if not line.as_planned:
-        planned = ", ".join(f"{n} {reason.value}" for reason, n in line.planned.items())
-        return Text(f"{counted}: NOT as planned ({planned})", "bold red")
-    if any(lot.reason is not _today(lot.reason) for lot in line.lots):
-        return Text(f"{counted}: opt-outs are not honoured yet", "yellow")
-    return Text(counted)
+def _counted(reasons: Counter[Reason]) -> str:
+    return ", ".join(f"{n} {reason.value}" for reason, n in reasons.most_common()) or "none"
 
 
 def _verified(report: Report) -> str:

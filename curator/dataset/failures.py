@@ -88,7 +88,8 @@ def _table(rows: list[list[Any]], columns: Columns, schema: pa.Schema) -> pa.Tab
                 distance,
             ]
         )
-        listed.append(decode(data, columns.schema))
+        if columns.schema:
+            listed.append(decode(data, columns.schema))
     arrays = [
         pa.array(values, kind) for values, (_, kind) in zip(zip(*own, strict=True), OWN_FIELDS, strict=True)
     ]

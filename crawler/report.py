@@ -55,7 +55,7 @@ def next_steps(
     if failed := sum(of_kind(counts, kind) for kind in FAILED):
         steps.append(Step(f"crawl status {where} --by host", f"see where the {failed:,} failures are"))
     if counts.get(Reason.SAVED):
-        steps.append(Step(f"curate {where}", "decide which images are worth keeping"))
+        steps.append(Step(f"curate verify {where}", "read every image, row and count back"))
     return tuple(steps)
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curator.dataset.fixed import Fixed
 from curator.errors import UsageError
+from curator.fixed import Fixed
 from curator.reasons import TRANSIENT, Reason
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-_PLAIN = re.compile(r"https?://([a-z0-9.-]+)(?:[:/?#]|$)")  # nearly all there are; urlsplit is slow
-
+_PLAIN = re.compile(r"https?://([a-z0-9.-]+)(?::\d*)?(?:[/?#]|$)")  # nearly all there are; urlsplit is slow
 
 
 def host_of(url: str) -> str:

@@ -49,7 +49,7 @@ def commands(counts, pending=0, *, finished, retryable=None):
 
 
 CONTINUE, RETRY = "crawl 'my data'", "crawl 'my data' --retry transient"
-FAILURES, CURATE = "crawl status 'my data' --by host", "curate 'my data'"
+FAILURES, CURATE = "crawl status 'my data' --by host", "curate verify 'my data'"
 
 
 @pytest.mark.parametrize(

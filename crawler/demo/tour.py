@@ -7,6 +7,7 @@ again means the same URLs, and a second crawl goes on like any other, fetching o
 import csv
 import shlex
 import shutil
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -49,11 +50,11 @@ Look around:
   {data}/summary.json      the totals
 
 Try next:
-  crawl status {data}
-  curate verify {data}
-  crawl demo --out {data}  (once more: what was saved is not fetched again)
-  python -c "import duckdb; duckdb.sql('''FROM '{data}/failures.parquet' SELECT url, reason, detail''').show()"
-  crawl urls.txt --out data/  (a list of your own)
+  {scripts}crawl status {data}
+  {scripts}curate verify {data}
+  {scripts}crawl demo --out {data}  (once more: what was saved is not fetched again)
+  {scripts}python -c "import duckdb; duckdb.read_parquet('{folder}/failures.parquet').show()"
+  {scripts}crawl urls.txt --out data/  (a list of your own)
 """
 
 
@@ -100,7 +101,9 @@ def run_demo(out: Path) -> int:
     for line in lines:
         _say(console, _told(line))
     _say(console, f"\n{_verified(report)}\n")
-    _say(console, _WHAT_NOW.format(data=data))
+    # in an environment that is not activated, a line to paste needs the whole way
+    scripts = "" if shutil.which("crawl") else f"{shlex.quote(str(Path(sys.executable).parent))}/"
+    _say(console, _WHAT_NOW.format(data=data, folder=out, scripts=scripts))
     return 0 if report.ok and all(line.as_planned for line in lines) else 1
 
 

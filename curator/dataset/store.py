@@ -11,13 +11,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from curator.dataset.fixed import Fixed
 from curator.dataset.layout import Layout, sync_folder
 from curator.dataset.ledger import Ledger
 from curator.dataset.lock import WriterLock
 from curator.dataset.rows import Columns
 from curator.dataset.sealing import finish_interrupted
 from curator.errors import UsageError
+from curator.fixed import Fixed
 
 _OURS = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", ".lock", ".reserve", "images"}
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "lustre", "ceph"}

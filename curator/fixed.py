@@ -1,4 +1,8 @@
-"""What is fixed when a dataset is made. Light to import: the command line takes its defaults from here."""
+"""What is fixed when a dataset is made.
+
+Here and not in `curator.dataset`, which imports Arrow: the command line takes its defaults from this module,
+and worker processes import the command line.
+"""
 
 from dataclasses import dataclass
 

@@ -11,6 +11,7 @@ import io
 import json
 import multiprocessing
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -50,8 +51,10 @@ def _chunk(span: tuple[int, int]) -> None:
     _Held.work([_Held.bodies[index % len(_Held.bodies)] for index in range(*span)])
 
 
-def on_all_cores(work: Callable[[Sequence[bytes]], object], bodies: Sequence[bytes], count: int) -> float:
-    """Seconds to do `work` on `count` bodies, taken in turn, with one process a core."""
+def on_all_cores(
+    work: Callable[[Sequence[bytes]], object], bodies: Sequence[bytes], count: int
+) -> dict[str, float]:
+    """Do `work` on `count` bodies, taken in turn, with one process a core: seconds, and CPU seconds."""
     spans = [(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     cores = len(os.sched_getaffinity(0))
     with multiprocessing.get_context("fork").Pool(cores, _hold, (bodies, work)) as pool:
@@ -59,7 +62,11 @@ def on_all_cores(work: Callable[[Sequence[bytes]], object], bodies: Sequence[byt
         started = time.perf_counter()
         for _ in pool.imap_unordered(_chunk, spans):
             pass
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        pool.close()
+        pool.join()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime}
 
 
 def _decode_all(bodies: Sequence[bytes]) -> None:
@@ -68,7 +75,5 @@ def _decode_all(bodies: Sequence[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    seconds = on_all_cores(
-        _decode_all, [path.read_bytes() for path in photos(Path(sys.argv[1]))], int(sys.argv[2])
-    )
-    print(json.dumps({"seconds": seconds}))
+    held = [path.read_bytes() for path in photos(Path(sys.argv[1]))]
+    print(json.dumps(on_all_cores(_decode_all, held, int(sys.argv[2]))))

@@ -199,6 +199,7 @@ def demo(out: Path) -> None:
 
 def main() -> None:
     """The console script. What click finds wrong is said in one line too, as everything else is."""
+    gc.set_threshold(_GC_THRESHOLD)
     try:
         sys.exit(commands(standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:

@@ -29,7 +29,6 @@ from crawler.tasks import first_error
 from curator.dataset.failures import write_failures
 from curator.dataset.kept import fill_index
 from curator.dataset.space import full_disk_told
-from curator.dataset.space import full_disk_told
 from curator.dataset.summary import write_summary
 from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
@@ -105,12 +104,13 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         finished = decided and not opened.broken_off
     finally:
         await asyncio.to_thread(writer.close, seal=finished)
+        store.end_run(opened.run.id, finished=False, seconds=time.monotonic() - started)
     bridge.raise_failure()
     totals = read_totals(store.ledger)
     with full_disk_told(store.layout.root):
         if finished:  # only with its failures written: a kill in between writes them again
             await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
-        store.end_run(opened.run.id, finished=finished, seconds=time.monotonic() - started)
+            store.end_run(opened.run.id, finished=True, seconds=0.0)
         write_summary(store.layout, store.ledger)
     snapshot = replace(snapshot, shards=totals.sealed, stored=totals.stored)
     return Crawled(store.layout.root, snapshot, finished, opened.broken_off, expected)
@@ -153,6 +153,7 @@ async def _run_stages(
                 frontier=frontier,
                 stock=stock,
                 fetcher=fetcher,
+                leases=leases,
                 pool=pool,
                 writer=writer,
                 rules=settings.rules(),

@@ -17,7 +17,7 @@ from typing import Any
 
 from crawler.fetch import Fetcher
 from crawler.frontier import Frontier
-from crawler.leases import Lease
+from crawler.leases import Lease, Leases
 from crawler.records import Failed, Fetched, Link
 from crawler.retry import RetryPolicy, next_delay
 from crawler.stock import Stock
@@ -44,6 +44,7 @@ class Stages:
         frontier: Frontier,
         stock: Stock,
         fetcher: Fetcher,
+        leases: Leases,
         pool: WorkerPool[Measures | Unmeasured],
         writer: Writer,
         rules: Rules,
@@ -51,12 +52,13 @@ class Stages:
         retrying: RetryPolicy,
     ) -> None:
         self.uncommitted = 0  # links being fetched, or fetched and not yet committed
+        self._handed_over = 0  # of those, judged and with the writer
         self.bound = 2 * concurrency + BATCH_EVENTS
         self.bodies: asyncio.Queue[Fetched] = asyncio.Queue(self.bound)
         self.attempts = self.bytes = self.saved = self.decided = 0
         self._stopping = False
         self._concurrency, self._frontier, self._stock = concurrency, frontier, stock
-        self._fetcher, self._pool, self._writer = fetcher, pool, writer
+        self._fetcher, self._memory, self._pool, self._writer = fetcher, leases, pool, writer
         self._rules, self._index, self._retrying = rules, index, retrying
         self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
         self.worker_seconds = 0.0  # time that workers had something to do, added up over them
@@ -93,6 +95,7 @@ class Stages:
                 self.decided += 1
                 self.saved += event.reason is Reason.SAVED
         self.uncommitted -= len(events)
+        self._handed_over -= len(events)
         self._go.set()
         if not self.uncommitted:
             self._idle.set()
@@ -189,6 +192,8 @@ class Stages:
             image=image,
             final_url=_elsewhere(fetched.link, fetched.final_url),
         )
+        if self._memory.waiting:
+            self._writer.hurry()
         return None
 
     def _drop(self, fetched: Fetched, reason: Reason, detail: str = "", **more: Any) -> None:
@@ -219,10 +224,16 @@ class Stages:
             )
         else:
             due = time.time() + delay
-            self._writer.put(Postponed(link.uid, link.row, due, link.attempts + 1, link.tries + 1))
+            self._hand_over(Postponed(link.uid, link.row, due, link.attempts + 1, link.tries + 1))
 
     def _decide(self, link: Link, reason: Reason, **facts: Any) -> None:
-        self._writer.put(Verdict(link.uid, link.row, reason, link.attempts + 1, link.tries + 1, **facts))
+        self._hand_over(Verdict(link.uid, link.row, reason, link.attempts + 1, link.tries + 1, **facts))
+
+    def _hand_over(self, event: Event) -> None:
+        self._handed_over += 1
+        self._writer.put(event)
+        if self._handed_over == self.uncommitted and not self._frontier.ready:
+            self._writer.hurry()  # nothing else is under way: no batch would fill
 
 
 def _elsewhere(link: Link, final_url: str) -> str:

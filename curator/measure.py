@@ -24,7 +24,7 @@ from PIL import Image
 
 from curator import phash
 from curator.decode import Header, Picture, Refused, decode
-from curator.lanczos import shrink
+from curator.lanczos import resize, shrink
 from curator.records import Measures, Unmeasured
 
 HASH_KIND = "draft256-gap2"
@@ -146,7 +146,9 @@ def _thumbnail(picture: Picture, small: Pixels, factors: tuple[int, int]) -> Pix
     thumbnail = shrink(small, picture.luma.width / across, picture.luma.height / down)
     if picture.upright is not None:
         thumbnail = np.asarray(Image.fromarray(thumbnail).transpose(picture.upright))
-    return thumbnail if phash.margin(thumbnail) >= _CLOSE else _resized(picture)
+    if phash.margin(thumbnail) >= _CLOSE:
+        return thumbnail
+    return resize(np.asarray(_upright(picture.luma, picture)))
 
 
 def _upright(image: Image.Image, picture: Picture) -> Image.Image:

@@ -24,7 +24,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -39,10 +39,24 @@ T = TypeVar("T")
 # no view, and pickles (a function of a module, or a partial of one).
 BatchKernel = Callable[[Sequence[memoryview], Callable[[int], None]], list[T]]
 
+_PRELOAD = ("curator.shield", "curator.pool")
 _PLACES = 2  # batches a worker holds: one under work, one waiting
 _TRIES = 3  # starts that fail, or deaths that no image explains, before it is an error
 _UNKNOWN = 255  # multiprocessing's exit code when it missed the true one (two threads asked at once)
 _IMPORT_FAILED = 1  # exit code of a Python process that ends with a traceback
+
+
+def prepare(preload: Sequence[str]) -> None:
+    """Start the server that workers are forked from, which imports `preload` while the caller goes on.
+
+    Opening a pool does so too; this is for programs that have something else to import meanwhile.
+    """
+    _set_preload(preload)
+    forkserver.ensure_running()
+
+
+def _set_preload(preload: Sequence[str]) -> None:
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*_PRELOAD, *preload])
 
 
 class WorkersFailed(CurateError):
@@ -83,7 +97,7 @@ class WorkerPool(Generic[T]):
         """Store what workers are to be like; none is started yet."""
         self.workers = workers
         self._crashed = crashed
-        self._preload = ["curator.shield", "curator.pool", *preload]
+        self._preload = preload
         self._lanes = [_Lane(pickle.dumps(kernel), timeout, memory) for _ in range(workers)]
         self._room = asyncio.Semaphore(_PLACES * workers)
         self._batches: set[asyncio.Task[list[T]]] = set()
@@ -91,7 +105,7 @@ class WorkerPool(Generic[T]):
 
     async def __aenter__(self) -> Self:
         """Start all workers. Raises WorkersFailed, or what importing the kernel raised."""
-        multiprocessing.get_context("forkserver").set_forkserver_preload(self._preload)
+        _set_preload(self._preload)
         with contextlib.ExitStack() as undo:
             undo.callback(self._close)
             started = await asyncio.gather(*(lane.living() for lane in self._lanes), return_exceptions=True)

@@ -1,5 +1,6 @@
 """The `crawl` command for tests: in a process of its own, or in this one where a table of flags is long."""
 
+import gc
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,7 +22,16 @@ class Ended:
 
 
 # what every crawl of the test server needs, as flags
-FLAGS = ("--allow-net", "127.0.0.0/8", "--per-host", "0", "--workers", str(LOCAL["workers"]), "--min-free", "0")
+FLAGS = (
+    "--allow-net",
+    "127.0.0.0/8",
+    "--per-host",
+    "0",
+    "--workers",
+    str(LOCAL["workers"]),
+    "--min-free",
+    "0",
+)
 
 
 def command(*arguments: object, stdin: str = "", prefix: tuple[str, ...] = ()) -> Ended:
@@ -46,8 +56,10 @@ class Here:
     def __call__(self, *arguments: object) -> Ended:
         """Run it to its end."""
         self._monkeypatch.setattr(sys, "argv", ["crawl", *map(str, arguments)])
+        collecting = gc.get_threshold()  # the command sets it for its process
         with pytest.raises(SystemExit) as ended:
             main()
+        gc.set_threshold(*collecting)
         out, error = self._capsys.readouterr()
         return Ended(int(ended.value.code or 0), out, error)
 

@@ -70,7 +70,8 @@ class Log:
 
     def requests(self, path: str | None = None) -> list[Request]:
         """Everything asked so far, or what was asked of one path."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        # what follows the last line end is being written just now
+        lines = self.path.read_text().split("\n")[:-1] if self.path.exists() else []
         asked = [Request(**json.loads(line)) for line in lines]
         return [request for request in asked if path in (None, request.path)]
 

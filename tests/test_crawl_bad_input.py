@@ -50,7 +50,9 @@ def assert_refused(ended: Ended, *words: str) -> None:
         pytest.param("list.txt.zst", "x", (".zst", "gzip"), id="packed"),
     ],
 )
-def test_a_list_that_cannot_be_used(tmp_path: Path, here: Here, name: str, text: str | None, words: tuple[str]):
+def test_a_list_that_cannot_be_used(
+    tmp_path: Path, here: Here, name: str, text: str | None, words: tuple[str]
+):
     """A list that is missing, unreadable, of no known format or without URLs is named; no folder is made."""
     if text is not None:
         (tmp_path / name).write_text(text)
@@ -116,7 +118,9 @@ def test_a_secret_header_is_not_repeated(tmp_path: Path, here: Here, urls: Path)
     ("arguments", "words"),
     [
         pytest.param(["urls.txt"], ("--out",), id="no --out"),
-        pytest.param(["urls.txt", "--out", "data", "--concurency", "3"], ("--concurrency",), id="slip in a flag"),
+        pytest.param(
+            ["urls.txt", "--out", "data", "--concurency", "3"], ("--concurrency",), id="slip in a flag"
+        ),
         pytest.param(["staus", "data"], ("staus", "status"), id="slip in a command"),
         pytest.param(["daata"], ("daata",), id="slip in a dataset"),
         pytest.param(["status", "daata"], ("daata",), id="status of nothing"),
@@ -124,7 +128,12 @@ def test_a_secret_header_is_not_repeated(tmp_path: Path, here: Here, urls: Path)
     ],
 )
 def test_a_command_that_says_too_little(
-    tmp_path: Path, here: Here, urls: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: tuple[str]
+    tmp_path: Path,
+    here: Here,
+    urls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: tuple[str],
 ):
     """A slip of the hand is named, with what was probably meant."""
     monkeypatch.chdir(tmp_path)
@@ -146,7 +155,12 @@ def test_a_folder_that_is_not_ours(tmp_path: Path, here: Here, urls: Path):
 
 @pytest.mark.parametrize(
     ("flag", "value", "made_with"),
-    [("--min-side", 200, 64), ("--dedup", "phash", "none"), ("--shard-size", 7, 100), ("--max-bytes", "1M", 20 << 20)],
+    [
+        ("--min-side", 200, 64),
+        ("--dedup", "phash", "none"),
+        ("--shard-size", 7, 100),
+        ("--max-bytes", "1M", 20 << 20),
+    ],
 )
 def test_fixed_settings_that_differ(tmp_path: Path, flag: str, value: object, made_with: object):
     """What was fixed when the dataset was made stops a run that says otherwise, and nothing is lost by it."""
@@ -163,7 +177,10 @@ def test_fixed_settings_that_differ(tmp_path: Path, flag: str, value: object, ma
 def test_the_real_command_line(tmp_path: Path, urls: Path):
     """The installed command says it the same way: one line, exit 2, no traceback, nothing touched."""
     before = tree(tmp_path)
-    for arguments in (["nosuch.txt", "--out", tmp_path / "data"], [urls, "--out", tmp_path / "data", "--radius", 99]):
+    for arguments in (
+        ["nosuch.txt", "--out", tmp_path / "data"],
+        [urls, "--out", tmp_path / "data", "--radius", 99],
+    ):
         assert_refused(command(*arguments), str(arguments[-1] if "--radius" in arguments else arguments[0]))
     assert tree(tmp_path) == before
 
@@ -172,7 +189,16 @@ def test_too_few_files_for_the_concurrency(tmp_path: Path):
     """A low soft limit of open files is raised; a low hard one is said, with what to do."""
     with Site() as site:
         lists = write_list(tmp_path / "urls.txt", site.links(3))
-        arguments = ["-m", "crawler.cli", str(lists), "--out", str(tmp_path / "data"), *FLAGS, "--concurrency", "600"]
+        arguments = [
+            "-m",
+            "crawler.cli",
+            str(lists),
+            "--out",
+            str(tmp_path / "data"),
+            *FLAGS,
+            "--concurrency",
+            "600",
+        ]
 
         def limited(soft: int, hard: int) -> Callable[[], None]:
             return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -215,7 +241,8 @@ from crawler.pipeline import crawl
 from curator.dataset import Dataset
 
 def work():
-    crawled = asyncio.run(crawl([sys.argv[1]], sys.argv[2], allow_net=("127.0.0.0/8",), per_host=0, workers=1, min_free=0))
+    given = dict(allow_net=("127.0.0.0/8",), per_host=0, workers=1, min_free=0)
+    crawled = asyncio.run(crawl([sys.argv[1]], sys.argv[2], **given))
     assert crawled.finished and crawled.snapshot.saved == len(list(Dataset(sys.argv[2]))) == 3
 
 {start}

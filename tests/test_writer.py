@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,28 @@ def test_a_full_batch_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 writer.put(lost(link))
             _until(lambda: told.events)
             assert len(told.events) == BATCH_EVENTS
+
+
+def test_a_single_event_is_committed_though_nothing_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event put while the thread already waits is committed when it is old enough: nobody has to ask."""
+    monkeypatch.setattr("curator.dataset.writer.BATCH_SECONDS", 0.1)
+    with opened(tmp_path / "data") as store:
+        ingest(store, [url(n) for n in range(3)])
+        store.begin_run((), {})
+        with writing(store) as (writer, told):
+            for n, link in enumerate(drawn(store)):
+                _until(lambda: _asleep(writer))
+                writer.put(lost(link))
+                deadline = time.monotonic() + 20.0
+                _until(lambda n=n: len(told.events) > n or time.monotonic() > deadline)  # noqa: B023 - called here
+                assert len(told.events) == n + 1
+
+
+def _asleep(writer: Writer) -> bool:
+    """Whether the thread waits for work: then nothing but being told wakes it."""
+    return bool(writer._wake._waiters)  # type: ignore[attr-defined]
 
 
 def test_too_little_space_stops_before_anything_is_lost(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from curator.hosts import host_of
 from curator.reasons import BY_CODE, Reason
 
 PAGE = 5_000
-_GROUP = 20 * PAGE  # rows per row group: small ones make a poor Parquet file
+_GROUP = 5 * PAGE  # rows per row group: small ones make a poor Parquet file, large ones take memory
 _GROUP_BYTES = 64 << 20  # of Arrow data, for lists with long columns
 
 OWN_FIELDS: tuple[tuple[str, pa.DataType], ...] = (

@@ -273,6 +273,9 @@ class Writer(threading.Thread):
         fd = os.open(self._store.layout.reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(fd, 0, RESERVE_BYTES)
+        except OSError:
+            self._store.layout.reserve.unlink()  # what could be had of it would fill the disk
+            raise
         finally:
             os.close(fd)
 

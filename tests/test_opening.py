@@ -1,0 +1,109 @@
+"""Opening a crawl: settings merged, lists held against what is known, runs begun; errors come before any change."""
+
+import gzip
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from crawler.opening import open_crawl
+from curator.dataset.ingest import Ingest
+from curator.errors import UsageError
+from tests.command import tree
+from tests.crawling import LOCAL, write_list
+from tests.datasets import rows
+
+URLS = [f"http://a.example/{n}.jpg" for n in range(20)]
+
+
+def read_all(out: Path, *lists: Path, **given: object) -> None:
+    """Open a crawl, read its lists to their end, and finish the run."""
+    with closing(open_crawl([str(one) for one in lists], out, LOCAL | given).store) as store:
+        reading = Ingest(store.ledger)
+        for source in store.unread_sources():
+            reading.stage(rows(source.id, URLS, first=1))
+        while reading.wants_step(hurry=True):
+            reading.step()
+        store.end_run(1, finished=True, seconds=0.0)
+
+
+def test_a_new_dataset(tmp_path: Path):
+    """A list and a folder that does not exist make a dataset with a card, and its first run."""
+    lists = write_list(tmp_path / "urls.txt", URLS)
+    opened = open_crawl([str(lists)], tmp_path / "data", LOCAL | {"min_side": 5})
+    with closing(opened.store):
+        assert (opened.store.fixed.min_side, opened.settings.min_side) == (5, 5)
+        assert [(one.from_row, one.lists.sources[one.index].path) for one in opened.unread] == [
+            (0, str(lists))
+        ]
+        assert (opened.run.id, opened.run.continued, opened.run.retry) == (1, False, ())
+        assert opened.broken_off == ()
+    assert (tmp_path / "data" / "README.md").exists()
+
+
+def test_given_settings_override_stored_ones_and_are_stored(tmp_path: Path):
+    """Settings given now win, and the next opening finds them; what is of one run only is not stored."""
+    out, lists = tmp_path / "data", write_list(tmp_path / "urls.txt", URLS)
+    seen = []
+    for given in ({"attempts": 2, "limit": 3}, {"concurrency": 7, "header": ("X: 1",)}, {"attempts": 4}, {}):
+        with closing((opened := open_crawl([str(lists)], out, LOCAL | given)).store):
+            chosen = opened.settings
+        seen.append((chosen.attempts, chosen.concurrency, chosen.header, chosen.limit))
+    assert seen == [(2, 500, (), 3), (2, 7, ("X: 1",), 0), (4, 7, ("X: 1",), 0), (4, 7, ("X: 1",), 0)]
+
+
+def test_a_list_that_was_read_is_not_read_again(tmp_path: Path):
+    """The same file is known; one that changed, or is called otherwise, is read from its start."""
+    out, lists = tmp_path / "data", write_list(tmp_path / "urls.txt", URLS)
+    read_all(out, lists)
+    for change in ("none", "grown", "other name", "packed"):
+        named = lists
+        if change == "grown":
+            write_list(lists, [*URLS, "http://b.example/"])
+        elif change == "other name":
+            named = write_list(tmp_path / "copy.txt", URLS)
+        elif change == "packed":
+            named = tmp_path / "urls.txt.gz"
+            named.write_bytes(gzip.compress(lists.read_bytes()))
+        opened = open_crawl([str(named)], out, LOCAL)
+        with closing(opened.store):
+            fresh = [one.from_row for one in opened.unread if one.lists.sources[one.index].path == str(named)]
+        assert fresh == ([] if change == "none" else [0]), change
+
+
+@pytest.mark.parametrize("wrong", ["setting", "list", "column", "fixed", "certificates"])
+def test_what_is_wrong_is_said_before_a_new_folder_is_made(tmp_path: Path, wrong: str):
+    """Nothing exists afterwards that was not there before."""
+    lists = tmp_path / "urls.csv"
+    lists.write_text("url\nhttp://a.example/\n")
+    given = {
+        "setting": {"concurrency": 0},
+        "list": {},
+        "column": {"url_col": "nosuch"},
+        "fixed": {"radius": 17},
+        "certificates": {"ca_file": str(tmp_path / "nosuch.pem")},
+    }[wrong]
+    if wrong == "list":
+        lists.unlink()
+    before = tree(tmp_path)
+    with pytest.raises(UsageError):
+        open_crawl([str(lists)], tmp_path / "data", LOCAL | given)
+    assert tree(tmp_path) == before
+
+
+def test_no_list_and_no_dataset(tmp_path: Path):
+    """Continuing what is not there says how a dataset is made."""
+    with pytest.raises(UsageError, match=r"crawl urls\.txt --out"):
+        open_crawl([], tmp_path / "data", LOCAL)
+    assert tree(tmp_path) == {}
+
+
+def test_a_column_that_the_dataset_has_not(tmp_path: Path):
+    """A list with a new column is refused, naming it and the way out; without it, it is taken."""
+    out, lists = tmp_path / "data", tmp_path / "urls.csv"
+    lists.write_text("url,width\nhttp://a.example/,3\n")
+    open_crawl([str(lists)], out, LOCAL).store.close()
+    lists.write_text("url,width,height\nhttp://a.example/,3,4\n")
+    with pytest.raises(UsageError, match="--drop-columns height"):
+        open_crawl([str(lists)], out, LOCAL)
+    open_crawl([str(lists)], out, LOCAL | {"drop_columns": ("height",)}).store.close()

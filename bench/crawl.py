@@ -41,7 +41,6 @@ from bench.serving import Server, serving  # noqa: E402
 from bench.tree import Watch, cpu_seconds, machine_seconds  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "crawl.jsonl"
-MEMORY = 350 << 20  # bytes of the tree, beside leased bodies
 PACKAGES = ("aiohttp", "uvloop", "pillow", "numpy", "pyarrow")
 
 

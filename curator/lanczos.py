@@ -36,7 +36,7 @@ def shrink(small: Luma, width: float | None = None, height: float | None = None)
 
 
 def resize(large: Luma) -> Luma:
-    """Resize a picture of shape (h, w) to (32, 32)."""
+    """Resize a picture of shape (h, w) to (32, 32), first across and then down."""
     height, width = large.shape
     down, across = _weights_for_large(height), _weights_for_large(width).T
     narrow = np.empty((height, SIDE), np.float32)

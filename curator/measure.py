@@ -32,6 +32,7 @@ FULL = "full"
 _DRAFT = 256
 _SMALL = 2 * phash.SIDE
 _CLOSE = 60.0
+_TALL = 1.5
 _LEVELS = np.arange(256.0)
 
 
@@ -148,7 +149,9 @@ def _thumbnail(picture: Picture, small: Pixels, factors: tuple[int, int]) -> Pix
         thumbnail = np.asarray(Image.fromarray(thumbnail).transpose(picture.upright))
     if phash.margin(thumbnail) >= _CLOSE:
         return thumbnail
-    return resize(np.asarray(_upright(picture.luma, picture)))
+    upright = _upright(picture.luma, picture)
+    # some versions of Pillow take the passes of a tall picture the other way round, and round differently
+    return resize(np.asarray(upright)) if upright.height <= _TALL * upright.width else _resized(picture)
 
 
 def _upright(image: Image.Image, picture: Picture) -> Image.Image:

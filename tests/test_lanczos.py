@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from curator.lanczos import SIDE, shrink
+from curator.lanczos import SIDE, resize, shrink
 from tests.pictures import photo
 
 
@@ -23,3 +23,13 @@ def test_the_whole_picture_by_default():
     """Without an extent, the picture reaches to its last column and row."""
     pixels = np.asarray(photo(2, 80, 70).convert("L"))
     assert (shrink(pixels) == shrink(pixels, 80.0, 70.0)).all()
+
+
+@pytest.mark.parametrize("size", [(900, 20), (273, 273), (405, 127), (640, 360), (1200, 675)])
+def test_a_large_picture_is_resized_as_pillow_does(size):
+    """`resize` rounds where Pillow rounds: of 1,024 pixels hardly one is one level apart."""
+    image = photo(3, *size).convert("L")
+    theirs = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+    apart = np.abs(resize(np.asarray(image)).astype(int) - np.asarray(theirs))
+    assert apart.max() <= 1
+    assert np.count_nonzero(apart) <= 4

@@ -14,7 +14,7 @@ from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.layout import Layout, sample_key
 from curator.dataset.ledger import WAITING, Ledger
 from curator.dataset.records import Event, Postponed, Verdict
-from curator.dataset.rows import Columns, Listed, sample_row, sidecar
+from curator.dataset.rows import Columns, Listed, sample_row, texts
 from curator.dataset.sealing import begin_sealing, finish_sealing
 from curator.dataset.shards import Member, OpenShard
 
@@ -170,7 +170,7 @@ class Committer:
         key = sample_key(shard, index, self._limits.samples)
         image = verdict.image
         row = sample_row(key, verdict.uid, verdict.attempts, listed, image, self._columns)
-        beside = sidecar(row, self._columns)
+        kept, beside = texts(row, self._columns)
         members = [
             Member(f"{key}.{self._extension}", image.body, image.size),
             Member(f"{key}.json", (beside,), len(beside)),
@@ -178,7 +178,7 @@ class Committer:
         if self._columns.has_caption:
             text = (row["caption"] or "").encode("utf-8", "replace")
             members.append(Member(f"{key}.txt", (text,), len(text)))
-        return _Sample(verdict, json.dumps(row, separators=(",", ":")), tuple(members))
+        return _Sample(verdict, kept, tuple(members))
 
     def _listed(self, saved: Sequence[Verdict]) -> dict[bytes, Listed]:
         """What the lists said of the links in `saved`, other listings' captions included."""

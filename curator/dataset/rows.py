@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +47,9 @@ SAMPLE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("list_row", pa.int64()),
     ("captions", pa.list_(pa.string())),
 )
+
+_JSON = json.JSONEncoder(separators=(",", ":"))
+_STRICT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +131,23 @@ def sample_row(
     }
 
 
+def texts(row: dict[str, Any], columns: Columns) -> tuple[str, bytes]:
+    """The row as the ledger keeps it, null and NaN included, and its sidecar. Mostly they are the same."""
+    if None not in row.values():
+        with suppress(ValueError):
+            text = _STRICT.encode(row)
+            return text, text.encode()
+    return _JSON.encode(row), sidecar(row, columns)
+
+
 def sidecar(row: dict[str, Any], columns: Columns) -> bytes:
     """The sample's JSON member. It never holds null: readers infer types from the first samples they see."""
     if None in row.values():
         row = {name: empty_value(columns, name) if value is None else value for name, value in row.items()}
     try:
-        return json.dumps(row, separators=(",", ":"), allow_nan=False).encode()
+        return _STRICT.encode(row).encode()
     except ValueError:  # JSON has no NaN; the Parquet keeps it
-        return json.dumps(finite(row), separators=(",", ":")).encode()
+        return _STRICT.encode(finite(row)).encode()
 
 
 def finite(value: Any) -> Any:

@@ -4,19 +4,13 @@ import time
 from collections.abc import Sequence
 
 from crawler.forecast import Forecast, forecast
-from crawler.frontier import Frontier
-from crawler.leases import Leases
 from crawler.settings import Settings
 from crawler.snapshot import Queue, Snapshot
-from crawler.stages import Stages
-from crawler.stock import Stock
+from crawler.stages import Parts, Stages
 from curator.dataset.ledger import PENDING, WAITING
 from curator.dataset.records import Event
-from curator.dataset.writer import Totals, Writer
-from curator.duplicates import DuplicateIndex
-from curator.pool import WorkerPool
+from curator.dataset.writer import Totals
 from curator.reasons import BY_CODE
-from curator.records import Measures, Unmeasured
 
 _WINDOW = 2.0  # seconds over which shares of time are told
 
@@ -24,22 +18,10 @@ _WINDOW = 2.0  # seconds over which shares of time are told
 class Instruments:
     """Reads the parts of a running crawl, and tells them what the writer has done."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        totals: Totals,
-        *,
-        frontier: Frontier,
-        stock: Stock,
-        leases: Leases,
-        stages: Stages,
-        pool: WorkerPool[Measures | Unmeasured],
-        writer: Writer,
-        index: DuplicateIndex,
-    ) -> None:
+    def __init__(self, parts: Parts, stages: Stages, settings: Settings, totals: Totals) -> None:
         self._settings, self._totals = settings, totals
-        self._frontier, self._stock, self._leases, self._stages = frontier, stock, leases, stages
-        self._pool, self._writer, self._index = pool, writer, index
+        self._frontier, self._stock, self._leases = parts.frontier, parts.stock, parts.leases
+        self._pool, self._index, self._writer, self._stages = parts.pool, parts.index, parts.writer, stages
         if settings.limit:
             stages.host_seconds = {}
         self._started = self._looked = time.monotonic()

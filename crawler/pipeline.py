@@ -22,8 +22,9 @@ from crawler.frontier import Frontier
 from crawler.instruments import Instruments
 from crawler.leases import Leases
 from crawler.opening import Opened, open_crawl
+from crawler.settings import Settings
 from crawler.snapshot import Snapshot
-from crawler.stages import Stages
+from crawler.stages import Parts, Stages
 from crawler.stock import Stock, open_draw
 from crawler.tasks import first_error
 from curator.dataset.failures import write_failures
@@ -32,10 +33,11 @@ from curator.dataset.space import full_disk_told
 from curator.dataset.summary import write_summary
 from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
+from curator.fixed import Fixed
 from curator.measure import MeasureSettings, measure_batch
 from curator.pool import WorkerPool
 from curator.reasons import Reason
-from curator.records import Unmeasured
+from curator.records import Measures, Unmeasured
 
 View = Callable[[Callable[[], Snapshot]], AbstractContextManager[object]]
 
@@ -131,7 +133,26 @@ async def _run_stages(
     leases = Leases(settings.memory, settings.max_bytes)
     leases.on_wait = writer.hurry
     frontier = Frontier(settings.per_host)
-    pool = WorkerPool(
+    pool = _measuring_pool(settings, fixed)
+    with open_draw(opened, totals) as (draw, undecided, waiting):
+        if not settings.limit:
+            feed.start()
+        stock = Stock(draw, frontier, undecided, waiting, low=settings.concurrency, on_hungry=writer.hungry)
+        async with pool, Fetcher(settings.fetching(), leases) as fetcher:
+            parts = Parts(frontier, stock, leases, fetcher, pool, index, writer)
+            stages = Stages(
+                parts, concurrency=settings.concurrency, rules=settings.rules(), retrying=settings.retrying()
+            )
+            instruments = Instruments(parts, stages, settings, totals)
+            bridge.attach(instruments)
+            with view(instruments.take):
+                await stages.run(stop)
+            last = instruments.take()
+            return last, stock.ended, instruments.forecast(last) if settings.limit else None
+
+
+def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measures | Unmeasured]:
+    return WorkerPool(
         partial(measure_batch, settings=MeasureSettings(fixed.max_pixels, fixed.full_decode)),
         workers=settings.worker_count(),
         timeout=settings.decode_timeout,
@@ -139,43 +160,6 @@ async def _run_stages(
         crashed=partial(Unmeasured, Reason.DECODER_CRASH),
         preload=("curator.measure",),
     )
-    with open_draw(opened, totals) as (draw, undecided, waiting):
-        if not settings.limit:
-            feed.start()
-        async with pool, Fetcher(settings.fetching(), leases) as fetcher:
-            stock = Stock(
-                *(draw, frontier, undecided, waiting),
-                low=settings.concurrency,
-                on_hungry=writer.hungry,
-            )
-            stages = Stages(
-                concurrency=settings.concurrency,
-                frontier=frontier,
-                stock=stock,
-                fetcher=fetcher,
-                leases=leases,
-                pool=pool,
-                writer=writer,
-                rules=settings.rules(),
-                index=index,
-                retrying=settings.retrying(),
-            )
-            instruments = Instruments(
-                settings,
-                totals,
-                frontier=frontier,
-                stock=stock,
-                leases=leases,
-                stages=stages,
-                pool=pool,
-                writer=writer,
-                index=index,
-            )
-            bridge.attach(instruments)
-            with view(instruments.take):
-                await stages.run(stop)
-            last = instruments.take()
-            return last, stock.ended, instruments.forecast(last) if settings.limit else None
 
 
 async def _first_of(*events: asyncio.Event) -> None:

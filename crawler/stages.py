@@ -13,6 +13,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from crawler.fetch import Fetcher
@@ -34,32 +35,33 @@ BATCH_BYTES = 1 << 20  # of bodies for one worker at a time: some tens of millis
 BATCH_IMAGES = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the stages of one crawl work with."""
+
+    frontier: Frontier
+    stock: Stock
+    leases: Leases
+    fetcher: Fetcher
+    pool: WorkerPool[Measures | Unmeasured]
+    index: DuplicateIndex
+    writer: Writer
+
+
 class Stages:
     """Moves links from the frontier through the network and the workers to the writer."""
 
-    def __init__(
-        self,
-        *,
-        concurrency: int,
-        frontier: Frontier,
-        stock: Stock,
-        fetcher: Fetcher,
-        leases: Leases,
-        pool: WorkerPool[Measures | Unmeasured],
-        writer: Writer,
-        rules: Rules,
-        index: DuplicateIndex,
-        retrying: RetryPolicy,
-    ) -> None:
+    def __init__(self, parts: Parts, *, concurrency: int, rules: Rules, retrying: RetryPolicy) -> None:
         self.uncommitted = 0  # links being fetched, or fetched and not yet committed
         self._handed_over = 0  # of those, judged and with the writer
         self.bound = 2 * concurrency + BATCH_EVENTS
         self.bodies: asyncio.Queue[Fetched] = asyncio.Queue(self.bound)
         self.attempts = self.bytes = self.saved = self.decided = 0
         self._stopping = False
-        self._concurrency, self._frontier, self._stock = concurrency, frontier, stock
-        self._fetcher, self._memory, self._pool, self._writer = fetcher, leases, pool, writer
-        self._rules, self._index, self._retrying = rules, index, retrying
+        self._concurrency, self._rules, self._retrying = concurrency, rules, retrying
+        self._frontier, self._stock, self._memory = parts.frontier, parts.stock, parts.leases
+        self._fetcher, self._pool = parts.fetcher, parts.pool
+        self._index, self._writer = parts.index, parts.writer
         self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
         self.worker_seconds = 0.0  # time that workers had something to do, added up over them
         self._batches, self._counted = 0, time.monotonic()

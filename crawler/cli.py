@@ -124,7 +124,7 @@ _SETTINGS = [
     setting("caption_col", "Column of the caption.  [default: guessed]"),
     setting("drop_columns", "Columns not to carry, separated by commas.", Names()),
     setting("input_format", "Format of lists whose name does not tell: txt, csv, tsv, jsonl."),
-    setting("min_free", "Stop while this much of the disk is free.", Size()),
+    setting("min_free", "Stop when less of the disk than this is free.", Size()),
     setting("retry", "What a new run tries again: transient, none, all, or Reasons separated by commas."),
     setting("limit", "Crawl a uniform sample of N URLs of the whole list, and forecast the rest."),
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from crawler.lists import Lists
 from curator.dataset.ingest import Rows
 from curator.dataset.writer import Writer
+from curator.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,17 @@ class Feed(threading.Thread):
         super().__init__(name="feed", daemon=True)  # a list from a pipe may block for ever
         self._unread, self._writer = unread, writer
         self._on_read, self._on_failure = on_read, on_failure
+        self.broken_off: list[str] = []  # lists that could not be read to their end, and why
 
     def run(self) -> None:
         """Read every list to its end, or until the writer takes no more."""
         try:
             for one in self._unread:
-                if not self._read(one):
-                    return
+                try:
+                    if not self._read(one):
+                        return
+                except UsageError as error:  # what was read of it is crawled all the same
+                    self.broken_off.append(str(error))
         except BaseException as error:  # noqa: BLE001 - the thread's boundary: handed to the crawl, which raises it
             self._on_failure(error)
         else:

@@ -28,6 +28,27 @@ class Forecast:
     slowest: tuple[tuple[str, float], ...]  # hosts, and the seconds each would take on its own
 
 
+class HostClock:
+    """For how long each host had a request under way, however many at a time. Seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._under_way: dict[str, tuple[int, float]] = {}  # how many, and since when any
+
+    def begin(self, host: str, now: float) -> None:
+        """A request to `host` begins."""
+        count, since = self._under_way.get(host, (0, now))
+        self._under_way[host] = count + 1, since
+
+    def end(self, host: str, now: float) -> None:
+        """A request to `host` ended."""
+        count, since = self._under_way.pop(host)
+        if count > 1:
+            self._under_way[host] = count - 1, since
+        else:
+            self.seconds[host] = self.seconds.get(host, 0.0) + now - since
+
+
 def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
     """The Wilson score interval of a share: (low, high), both within [0, 1]; (0, 1) without trials."""
     if trials == 0:

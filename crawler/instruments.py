@@ -3,10 +3,11 @@
 import time
 from collections.abc import Sequence
 
-from crawler.forecast import Forecast, forecast
+from crawler.forecast import Forecast, HostClock, forecast
 from crawler.settings import Settings
 from crawler.snapshot import Queue, Snapshot
 from crawler.stages import Parts, Stages
+from curator.dataset.draw import PAGE
 from curator.dataset.ledger import PENDING, WAITING
 from curator.dataset.records import Event
 from curator.dataset.writer import Totals
@@ -23,7 +24,7 @@ class Instruments:
         self._frontier, self._stock, self._leases = parts.frontier, parts.stock, parts.leases
         self._pool, self._index, self._writer, self._stages = parts.pool, parts.index, parts.writer, stages
         if settings.limit:
-            stages.host_seconds = {}
+            stages.hosts = HostClock()
         self._started = self._looked = time.monotonic()
         self._writer_busy = self._workers_busy = self._loop_busy = 0.0
         # that workers, writer and event loop were busy when last looked at
@@ -65,7 +66,7 @@ class Instruments:
             in_flight=self._frontier.in_flight,
             concurrency=settings.concurrency,
             queues=(
-                Queue("links", self._frontier.ready, 2 * settings.concurrency),
+                Queue("links", self._frontier.ready, PAGE + settings.concurrency),
                 Queue("bodies", stages.bodies.qsize(), stages.bound),
                 Queue("verdicts", self._writer.queued, stages.bound),
             ),
@@ -76,7 +77,7 @@ class Instruments:
             restarts=self._pool.restarts,
             loop_busy=self._loop_busy,
             writer_busy=self._writer_busy,
-            index_bytes=self._index.bytes_used,
+            index_bytes=self._index.bytes_used if settings.dedup != "none" else 0,
             limited_by_host=self._frontier.limited_by_host or "",
             shards=self._totals.sealed,
             stored=self._totals.stored,
@@ -91,7 +92,7 @@ class Instruments:
             stored_bytes=last.stored,
             received_bytes=last.bytes_now,
             seconds=last.seconds,
-            hosts=self._stages.host_seconds,
+            hosts=self._stages.hosts.seconds if self._stages.hosts else None,
         )
 
     def _look_at_busy(self) -> None:

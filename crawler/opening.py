@@ -17,7 +17,7 @@ from crawler.settings import Settings, fixed_of, merge
 from curator.dataset.card import write_card
 from curator.dataset.layout import Layout
 from curator.dataset.ledger import Ledger
-from curator.dataset.store import Run, Store, is_dataset, open_store, read_fixed
+from curator.dataset.store import Run, Store, check_ledger_is_there, is_dataset, open_store, read_fixed
 from curator.errors import UsageError
 
 
@@ -41,6 +41,7 @@ def open_crawl(
     `given`: settings named now; they override stored ones. Raises UsageError, with nothing touched.
     """
     schema, stored = _known(out)
+    check_ledger_is_there(out)
     if schema is None and not lists:
         raise UsageError(f"{out} is not a dataset. To make one: crawl urls.txt --out {out}")
     settings = merge(stored, given)

@@ -27,10 +27,11 @@ from crawler.snapshot import Snapshot
 from crawler.stages import Parts, Stages
 from crawler.stock import Stock, open_draw
 from crawler.tasks import first_error
+from curator.dataset.draw import retryable
 from curator.dataset.failures import write_failures
 from curator.dataset.kept import fill_index
 from curator.dataset.space import full_disk_told
-from curator.dataset.summary import write_summary
+from curator.dataset.summary import first_bad_rows, write_summary
 from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
 from curator.fixed import Fixed
@@ -50,7 +51,19 @@ class Crawled:
     snapshot: Snapshot
     finished: bool
     broken_off: tuple[str, ...]  # lists that could not be read to their end, and where they stopped
+    bad_rows: tuple[str, ...]  # the first rows of lists that could not be read, and why
+    retryable: int  # failures that the next run tries again by itself
     forecast: Forecast | None  # of the whole list, from a sample of it (`limit`)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What the stages came to."""
+
+    snapshot: Snapshot
+    decided: bool  # every link of the run
+    broken_off: tuple[str, ...]
+    forecast: Forecast | None
 
 
 async def crawl(
@@ -101,9 +114,10 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         with first_error():
             async with asyncio.TaskGroup() as group:
                 watch = group.create_task(bridge.failure())
-                snapshot, decided, expected = await _run_stages(opened, totals, writer, bridge, stop, view)
+                ran = await _run_stages(opened, totals, writer, bridge, stop, view)
                 watch.cancel()
-        finished = decided and not opened.broken_off
+        broken_off = (*opened.broken_off, *ran.broken_off)
+        finished = ran.decided and not broken_off
     finally:
         await asyncio.to_thread(writer.close, seal=finished)
         store.end_run(opened.run.id, finished=False, seconds=time.monotonic() - started)
@@ -114,14 +128,21 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
             await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
             store.end_run(opened.run.id, finished=True, seconds=0.0)
         write_summary(store.layout, store.ledger)
-    snapshot = replace(snapshot, shards=totals.sealed, stored=totals.stored)
-    return Crawled(store.layout.root, snapshot, finished, opened.broken_off, expected)
+    return Crawled(
+        root=store.layout.root,
+        snapshot=replace(ran.snapshot, shards=totals.sealed, stored=totals.stored),
+        finished=finished,
+        broken_off=broken_off,
+        bad_rows=first_bad_rows(store.ledger),
+        retryable=retryable(store.ledger),
+        forecast=ran.forecast,
+    )
 
 
 async def _run_stages(
     opened: Opened, totals: Totals, writer: Writer, bridge: Bridge, stop: asyncio.Event, view: View
-) -> tuple[Snapshot, bool, Forecast | None]:
-    """Run every stage to its end, or until `stop`: the last numbers, whether all is decided, the forecast."""
+) -> _Ran:
+    """Run every stage to its end, or until `stop`."""
     settings, fixed = opened.settings, opened.store.fixed
     feed = Feed(opened.unread, writer, on_read=writer.lists_read, on_failure=bridge.failed)
     index = DuplicateIndex(fixed.dedup, fixed.radius)  # type: ignore[arg-type] # Settings has checked it
@@ -148,7 +169,8 @@ async def _run_stages(
             with view(instruments.take):
                 await stages.run(stop)
             last = instruments.take()
-            return last, stock.ended, instruments.forecast(last) if settings.limit else None
+            expected = instruments.forecast(last) if last.decided < last.known and settings.limit else None
+            return _Ran(last, stock.ended, tuple(feed.broken_off), expected)
 
 
 def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measures | Unmeasured]:

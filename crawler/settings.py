@@ -83,6 +83,10 @@ class Settings:
                 f"--memory {self.memory / MIB:.0f}M is less than twice --max-bytes {self.max_bytes / MIB:.0f}M: "
                 "one growing body could wait for ever. Raise --memory or lower --max-bytes."
             )
+        if 0 < self.max_aspect < 1:
+            raise UsageError(f"--max-aspect must be 0 (any) or at least 1, not {self.max_aspect}: nothing could pass.")
+        if not self.user_agent.strip() or not self.user_agent.isprintable() or not self.user_agent.isascii():
+            raise UsageError("--user-agent must say who you are, in printable ASCII.")
         if self.dedup not in ("none", "bytes", "phash"):
             raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
         self.headers()

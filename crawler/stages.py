@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.fetch import Fetcher
+from crawler.forecast import HostClock
 from crawler.frontier import Frontier
 from crawler.leases import Lease, Leases
 from crawler.records import Failed, Fetched, Link
@@ -65,7 +66,7 @@ class Stages:
         self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
         self.worker_seconds = 0.0  # time that workers had something to do, added up over them
         self._batches, self._counted = 0, time.monotonic()
-        self.host_seconds: dict[str, float] | None = None  # by host, where somebody wants to know
+        self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
 
@@ -125,11 +126,11 @@ class Stages:
             await self._idle.wait()
 
     async def _fetch(self, link: Link) -> None:
-        started = time.monotonic()
+        if self.hosts is not None:
+            self.hosts.begin(link.host, time.monotonic())
         result = await self._fetcher.fetch(link)
-        if self.host_seconds is not None:
-            spent = self.host_seconds.get(link.host, 0.0)
-            self.host_seconds[link.host] = spent + time.monotonic() - started
+        if self.hosts is not None:
+            self.hosts.end(link.host, time.monotonic())
         self._frontier.release(link.host)
         self._stock.released(link.host)
         self._go.set()

@@ -24,11 +24,11 @@ from crawler.frontier import Frontier
 from crawler.opening import Opened
 from crawler.records import Link
 from crawler.urls import host_of
-from curator.dataset.draw import LAST, PAGE, Draw, lowest
+from curator.dataset.draw import LAST, MOST_ATTEMPTS, PAGE, Draw, lowest
 from curator.dataset.ledger import PENDING, WAITING, Ledger
 from curator.dataset.records import Drawn, Event, Postponed
 from curator.dataset.writer import Totals
-from curator.reasons import BY_NAME
+from curator.reasons import BY_NAME, TRANSIENT
 
 T = TypeVar("T")
 _TRICKLE = 1.0  # seconds between pages when a whole pass found nothing
@@ -232,7 +232,8 @@ def open_draw(opened: Opened, totals: Totals) -> Iterator[tuple[Draw, int, int]]
     if settings.limit:
         with closing(Ledger(store.layout.ledger, readonly=True)) as ledger:
             last = lowest(ledger, settings.limit)
-    draw = Draw(store.layout.ledger, opened.run.id, again, last=last)
+    most = MOST_ATTEMPTS if set(opened.run.retry) == TRANSIENT else None
+    draw = Draw(store.layout.ledger, opened.run.id, again, most_attempts=most, last=last)
     try:
         if again or settings.limit:
             yield draw, draw.left(), draw.waiting()

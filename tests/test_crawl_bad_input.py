@@ -81,6 +81,8 @@ def test_a_list_that_cannot_be_used(
         ("--max-pixels", 0),
         ("--min-side", -1),
         ("--max-aspect", -0.5),
+        ("--max-aspect", 0.5),
+        ("--user-agent", ""),
         ("--dedup", "pixels"),
         ("--radius", 17),
         ("--shard-size", 0),

@@ -100,14 +100,20 @@ def test_what_a_later_run_tries_again(tmp_path: Path, asked_since):
 
 
 def test_five_attempts_are_enough(tmp_path: Path, asked_since):
-    """`--attempts` counts per run; a link with five attempts or more in all is passed over."""
+    """`--attempts` counts per run; a link with five attempts or more in all is passed over.
+
+    Unless its Reason is named: then it is tried once more.
+    """
     with Site() as site:
         lists = [write_list(tmp_path / "urls.txt", [site.add("/busy", BUSY)])]
         found = []
         for _ in range(3):
             run_crawl(lists, tmp_path / "data", attempts=3)
             found.append(len(asked_since(site)))
-    assert found == [3, 3, 0]
+        assert run_crawl([], tmp_path / "data").retryable == 0
+        run_crawl([], tmp_path / "data", retry="http_5xx", attempts=1)
+        found.append(len(asked_since(site)))
+    assert found == [3, 3, 0, 1]
     assert set(states(tmp_path / "data").values()) == {"http_5xx"}
 
 

@@ -108,6 +108,29 @@ def test_a_ledger_elsewhere(tmp_path: Path) -> None:
         assert store.ledger.path == elsewhere
 
 
+def test_a_ledger_of_another_dataset_is_refused(tmp_path: Path) -> None:
+    """Two datasets never share a ledger, and a dataset's ledger is not swapped under it."""
+    elsewhere = tmp_path / "one.sqlite"
+    open_store(tmp_path / "one", {}, None, elsewhere).close()
+    with pytest.raises(UsageError, match="may be the ledger of another dataset"):
+        open_store(tmp_path / "two", {}, None, elsewhere)
+    assert not (tmp_path / "two" / "ledger.sqlite").is_symlink()
+    with pytest.raises(UsageError, match=r"one\.sqlite"):
+        open_store(tmp_path / "one", {}, None, tmp_path / "other.sqlite")
+    open_store(tmp_path / "one", {}, None, elsewhere).close()
+
+
+def test_a_lost_ledger_is_told(tmp_path: Path) -> None:
+    """A dataset whose ledger is gone is not taken for a stranger's folder, and no new ledger is made."""
+    with opened(tmp_path / "data") as store:
+        ingest(store, [url(1)])
+    (tmp_path / "data" / "images" / "00000.tar").write_bytes(b"")
+    (tmp_path / "data" / "ledger.sqlite").unlink()
+    with pytest.raises(UsageError, match="its ledger is missing"):
+        open_store(tmp_path / "data", {}, None)
+    assert not (tmp_path / "data" / "ledger.sqlite").exists()
+
+
 def test_a_network_file_system_is_refused_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

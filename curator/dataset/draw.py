@@ -9,8 +9,10 @@ from pathlib import Path
 
 from curator.dataset.ledger import PENDING, WAITING, Ledger
 from curator.dataset.records import Drawn
+from curator.reasons import TRANSIENT
 
 PAGE = 5_000
+MOST_ATTEMPTS = 5  # charged in all: after these, only a retry that names the Reason tries again
 LAST = b"\xff" * 16  # no uid is beyond it
 _DRAWN = (
     "SELECT json_array(hex(f.uid), f.link, l.url, coalesce(f.attempts, 0),"
@@ -22,7 +24,7 @@ class Draw:
     """What is still to be fetched in one run.
 
     `again`: codes of Reasons of older runs that this run tries again, passing over links with
-    `most_attempts` or more charged in all. `last`: the highest uid to draw (16 bytes), for a sample.
+    `most_attempts` or more charged in all (None: over none). `last`: the highest uid to draw (16 bytes), for a sample.
     """
 
     def __init__(
@@ -30,7 +32,7 @@ class Draw:
         path: Path,
         run: int,
         again: Sequence[int] = (),
-        most_attempts: int = 5,
+        most_attempts: int | None = MOST_ATTEMPTS,
         last: bytes = LAST,
     ) -> None:
         self._ledger = Ledger(path, readonly=True)
@@ -38,10 +40,8 @@ class Draw:
         self._wanted = f"(f.state = {PENDING}"
         if again:
             codes = ",".join(str(int(code)) for code in again)
-            self._wanted += (
-                f" OR (f.state IN ({codes}) AND f.run < {int(run)}"
-                f" AND coalesce(f.attempts, 0) < {int(most_attempts)})"
-            )
+            few = "" if most_attempts is None else f" AND coalesce(f.attempts, 0) < {int(most_attempts)}"
+            self._wanted += f" OR (f.state IN ({codes}) AND f.run < {int(run)}{few})"
         self._wanted += ")"
 
     def page(self, after: bytes, limit: int = PAGE) -> list[Drawn]:
@@ -92,6 +92,15 @@ class Draw:
             Drawn(bytes.fromhex(uid), link, url, attempts, tries)
             for uid, link, url, attempts, tries in self._ledger.rows(query, *arguments)
         ]
+
+
+def retryable(ledger: Ledger) -> int:
+    """How many failures a new run tries again by itself: transient ones with attempts left."""
+    codes = ",".join(str(reason.code) for reason in TRANSIENT)
+    found: int = ledger.db.execute(
+        f"SELECT count(*) FROM frontier WHERE state IN ({codes}) AND attempts < {MOST_ATTEMPTS}"
+    ).fetchone()[0]
+    return found
 
 
 def lowest(ledger: Ledger, n: int) -> bytes:

@@ -121,6 +121,17 @@ def is_dataset(root: Path) -> bool:
     return Layout(root).ledger.is_file()
 
 
+def check_ledger_is_there(root: Path) -> None:
+    """Raise UsageError for a dataset of ours that has lost its ledger."""
+    layout = Layout(root)
+    linked = layout.ledger.is_symlink() and layout.card.exists()  # the card is written after the ledger
+    if not layout.ledger.exists() and (linked or any(layout.images.glob("*.tar*"))):
+        raise UsageError(
+            f"{root} has images, but its ledger is missing: {layout.ledger.resolve()}. Put it back from a backup, or "
+            f"link it where it is now: ln -s PATH {layout.ledger}. The images stay readable without it."
+        )
+
+
 def open_store(
     root: Path, fixed: Mapping[str, object], schema: pa.Schema | None, ledger_path: Path | None = None
 ) -> Store:
@@ -160,6 +171,7 @@ def read_fixed(ledger: Ledger) -> tuple[Fixed, Columns]:
 def _make_folder(layout: Layout, *, new: bool) -> None:
     root = layout.root
     try:
+        check_ledger_is_there(root)
         if new and root.exists() and (strangers := sorted(set(os.listdir(root)) - _OURS)):  # noqa: PTH208 - names
             raise UsageError(
                 f"{root} is not empty and not a dataset of ours (it holds {strangers[0]}). "
@@ -177,9 +189,8 @@ def _make_folder(layout: Layout, *, new: bool) -> None:
 
 def _open_ledger(layout: Layout, elsewhere: Path | None) -> Ledger:
     """Open or make the ledger; one kept elsewhere is reached through a symbolic link."""
-    if elsewhere is not None and not (layout.ledger.exists() or layout.ledger.is_symlink()):
-        elsewhere.parent.mkdir(parents=True, exist_ok=True)
-        layout.ledger.symlink_to(elsewhere.absolute())
+    if elsewhere is not None:
+        _link_ledger(layout, elsewhere)
     place = layout.ledger.resolve()
     kind = _file_system(place.parent)
     if kind in NETWORK_FILE_SYSTEMS:
@@ -193,6 +204,23 @@ def _open_ledger(layout: Layout, elsewhere: Path | None) -> Ledger:
     if ledger.version == 0:
         ledger.create()
     return ledger
+
+
+def _link_ledger(layout: Layout, elsewhere: Path) -> None:
+    """Let the dataset's ledger be `elsewhere`, which no other dataset may use."""
+    if layout.ledger.exists() or layout.ledger.is_symlink():
+        if layout.ledger.resolve() != elsewhere.resolve():
+            raise UsageError(
+                f"The ledger of {layout.root} is {layout.ledger.resolve()}. Leave --ledger away."
+            )
+    elif elsewhere.exists():
+        raise UsageError(
+            f"{elsewhere} exists: it may be the ledger of another dataset. Name a new path with --ledger. "
+            f"If it is this dataset's own: ln -s {elsewhere.absolute()} {layout.ledger}"
+        )
+    else:
+        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+        layout.ledger.symlink_to(elsewhere.absolute())
 
 
 def _file_system(folder: Path) -> str:
@@ -230,7 +258,7 @@ def _fix(ledger: Ledger, given: Mapping[str, object], schema: pa.Schema | None) 
     strangers = [name for name in (schema.names if schema else []) if name not in columns.schema.names]
     if strangers:
         raise UsageError(
-            f"The list has a column {strangers[0]!r} that this dataset was made without. "
+            f"The list has columns ({', '.join(strangers)}) that this dataset was made without. "
             f"Leave it out with --drop-columns {','.join(strangers)}, or crawl into another folder with --out."
         )
     return fixed, columns

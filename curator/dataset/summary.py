@@ -1,6 +1,7 @@
 """summary.json: the totals of a dataset, which always add up."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from curator.dataset.layout import Layout, replace_whole, sync_folder
@@ -42,6 +43,16 @@ def summary(ledger: Ledger) -> dict[str, Any]:
         "runs": runs,
         "seconds": round(seconds, 3),
     }
+
+
+def first_bad_rows(ledger: Ledger, limit: int = 5) -> tuple[str, ...]:
+    """The first rows of lists that could not be read: "urls.csv row 3: not UTF-8"."""
+    rows = ledger.db.execute(
+        "SELECT s.path, b.row, b.detail FROM bad_rows b JOIN sources s ON s.id = b.source"
+        " ORDER BY b.source, b.row LIMIT ?",
+        (limit,),
+    )
+    return tuple(f"{Path(path).name} row {row:,}: {detail}" for path, row, detail in rows)
 
 
 def write_summary(layout: Layout, ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ import click
 from click_default_group import DefaultGroup
 
 from crawler.settings import Settings
-from curator.errors import CurateError
+from curator.errors import CurateError, Interrupted
 from curator.units import parse_size
 
 # A crawl makes some hundred objects per image and nearly no cycles: Python's 700 would spend a tenth of the
@@ -211,6 +211,8 @@ def main() -> None:
     except CurateError as error:
         click.echo(f"crawl: {error}", err=True)
         sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):  # before there was anything to drain
+        sys.exit(Interrupted.exit_code)
 
 
 if __name__ == "__main__":

@@ -93,10 +93,10 @@ def _options(settings: Settings) -> ListOptions:
 
 def _to_read(store: Store, lists: Lists) -> list[Unread]:
     """The lists given now that were not read to their end before."""
-    unread = []
+    unread: list[Unread] = []
     for index, source in enumerate(lists.sources):
         known = store.add_source(source.path, source.size, source.mtime_ns)
-        if not known.done:
+        if not known.done and all(known.id != one.source for one in unread):  # it may be named twice
             unread.append(Unread(known.id, lists, index, known.next_row))
     return unread
 
@@ -109,8 +109,9 @@ def _read_on(
         if source.id in given:
             continue
         where = f"{source.path}: stopped at row {source.next_row:,}"
-        if source.path == "-":
-            broken_off.append(f"standard input: stopped at row {source.next_row:,}; pipe the list in again")
+        if not source.size and not source.mtime_ns:
+            stream = "standard input" if source.path == "-" else f"the pipe {source.path}"
+            broken_off.append(f"{stream}: stopped at row {source.next_row:,}; pipe the list in again")
             continue
         try:
             lists = open_lists([source.path], options, store.columns.schema)

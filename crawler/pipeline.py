@@ -7,7 +7,7 @@ Threads: `Feed` reads lists, `Writer` alone changes the dataset; everything else
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +26,7 @@ from crawler.settings import Settings
 from crawler.snapshot import Snapshot
 from crawler.stages import Parts, Stages
 from crawler.stock import Stock, open_draw
-from crawler.tasks import first_error
+from crawler.tasks import first_error, in_thread
 from curator.dataset.draw import retryable
 from curator.dataset.failures import write_failures
 from curator.dataset.kept import fill_index
@@ -86,20 +86,32 @@ async def crawl(
     """
     with full_disk_told(Path(out)):
         opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
-        try:
-            for line in _notes(opened, given):
-                note(line)
+    return await crawl_opened(opened, stop=stop, view=view, note=note)
+
+
+async def crawl_opened(
+    opened: Opened,
+    *,
+    stop: asyncio.Event | None = None,
+    view: View | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Crawled:
+    """Crawl what `open_crawl` has opened, and close it. As `crawl` otherwise."""
+    try:
+        for line in _notes(opened):
+            note(line)
+        with full_disk_told(opened.store.layout.root):
             return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
-        finally:
-            opened.store.close()
+    finally:
+        opened.store.close()
 
 
-def _notes(opened: Opened, given: Mapping[str, Any]) -> Iterator[str]:
+def _notes(opened: Opened) -> Iterator[str]:
     """What was guessed or may surprise."""
     if opened.described:
         yield opened.described
     if opened.run.continued:
-        later = "; --retry is for the run after it" if "retry" in given else ""
+        later = "" if opened.settings.retry == Settings().retry else "; --retry is for the run after it"
         yield f"Continuing run {opened.run.id}, which was interrupted{later}."
 
 
@@ -119,13 +131,13 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         broken_off = (*opened.broken_off, *ran.broken_off)
         finished = ran.decided and not broken_off
     finally:
-        await asyncio.to_thread(writer.close, seal=finished)
+        await in_thread(partial(writer.close, seal=finished))
         store.end_run(opened.run.id, finished=False, seconds=time.monotonic() - started)
     bridge.raise_failure()
     totals = read_totals(store.ledger)
     with full_disk_told(store.layout.root):
         if finished:  # only with its failures written: a kill in between writes them again
-            await asyncio.to_thread(write_failures, store.layout, store.ledger, store.columns)
+            await in_thread(write_failures, store.layout, store.ledger, store.columns)
             store.end_run(opened.run.id, finished=True, seconds=0.0)
         write_summary(store.layout, store.ledger)
     return Crawled(
@@ -147,7 +159,7 @@ async def _run_stages(
     feed = Feed(opened.unread, writer, on_read=writer.lists_read, on_failure=bridge.failed)
     index = DuplicateIndex(fixed.dedup, fixed.radius)  # type: ignore[arg-type] # Settings has checked it
     if fixed.dedup != "none":
-        await asyncio.to_thread(fill_index, index, opened.store.layout.root)
+        await in_thread(fill_index, index, opened.store.layout.root)
     if settings.limit:  # a uniform sample is one of the whole list
         feed.start()
         await _first_of(bridge.complete, stop)

@@ -18,19 +18,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TypeVar
 
 from crawler.frontier import Frontier
 from crawler.opening import Opened
 from crawler.records import Link
+from crawler.tasks import in_thread
 from crawler.urls import host_of
-from curator.dataset.draw import LAST, MOST_ATTEMPTS, PAGE, Draw, lowest
+from curator.dataset.draw import LAST, LONGEST_WAIT, MOST_ATTEMPTS, PAGE, Draw, lowest
 from curator.dataset.ledger import PENDING, WAITING, Ledger
 from curator.dataset.records import Drawn, Event, Postponed
 from curator.dataset.writer import Totals
 from curator.reasons import BY_NAME, TRANSIENT
 
-T = TypeVar("T")
+_GLANCE = 60.0  # seconds after which the clock is looked at again: it may have been set
 _TRICKLE = 1.0  # seconds between pages when a whole pass found nothing
 _WORTH = 100  # links that make a page worth its drawing...
 _REST = 9  # ...else drawing rests so many times as long as it took
@@ -138,16 +138,16 @@ class Stock:
     async def _draw_due(self) -> int:
         """Take up the retries whose time has come; how many were taken."""
         now = time.time()
-        if self._next_due is None or self._next_due > now:
+        if self._next_due is None or 0 < self._next_due - now < LONGEST_WAIT:
             return 0
         self._next_due = None
         self._released.clear()
-        links, next_due = await _in_thread(self._read_due, now)
+        links, next_due = await in_thread(self._read_due, now)
         taken = self._accept(links)
         self.waiting -= taken
         known = [due for due in (next_due, self._next_due) if due is not None]
-        if sum(link.uid not in self._held for link in links) and self._backlogged >= PAGE:
-            known.append(now + 1.0)  # some found no room at all: look again soon
+        if len(links) == PAGE or any(link.uid not in self._held for link in links):
+            known.append(now if taken else now + 1.0)  # more are due, or some found no room: look again
         self._next_due = min(known, default=None)
         return taken
 
@@ -158,7 +158,7 @@ class Stock:
             return False
         self._dry = False
         self._released.clear()
-        links = await _in_thread(self._read_page, self._after)
+        links = await in_thread(self._read_page, self._after)
         taken = self._accept(links)
         self._found_in_pass += taken
         now = time.monotonic()
@@ -181,7 +181,7 @@ class Stock:
         after, links = b"", None
         while links is None or len(links) == PAGE:
             self._released.clear()
-            links = await _in_thread(self._read_page, after)
+            links = await in_thread(self._read_page, after)
             after = links[-1].uid if links else b""
             if self._accept(links):
                 return True
@@ -194,7 +194,7 @@ class Stock:
         """Until something changed or the next retry is due."""
         waits = []
         if self.hungry and self._next_due is not None:
-            waits.append(self._next_due - time.time())
+            waits.append(min(self._next_due - time.time(), _GLANCE))
         if self.hungry and self._beyond > 0:
             waits.append(self._resume_at - time.monotonic())
         with suppress(TimeoutError):
@@ -242,16 +242,6 @@ def open_draw(opened: Opened, totals: Totals) -> Iterator[tuple[Draw, int, int]]
             yield draw, totals.counts.get(PENDING, 0) + waiting, waiting
     finally:
         draw.close()
-
-
-async def _in_thread(function: Callable[..., T], *arguments: object) -> T:
-    """Run in a thread, and stay until it is done also when cancelled: its connection can then be closed."""
-    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 def _link(drawn: Drawn) -> Link:

@@ -1,6 +1,8 @@
 """Opening a crawl: settings merged, lists held against what is known, runs begun; errors come before any change."""
 
 import gzip
+import os
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -107,3 +109,30 @@ def test_a_column_that_the_dataset_has_not(tmp_path: Path):
     with pytest.raises(UsageError, match="--drop-columns height"):
         open_crawl([str(lists)], out, LOCAL)
     open_crawl([str(lists)], out, LOCAL | {"drop_columns": ("height",)}).store.close()
+
+
+def test_a_second_list_through_a_pipe_is_read(tmp_path: Path):
+    """Two pipes look alike, yet are two lists; and one file named twice is read once."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    known = []
+    for names in (("a", "b"), ("c",)):
+        writing = threading.Thread(
+            target=pipe.write_text, args=("".join(f"http://h.example/{n}\n" for n in names),)
+        )
+        writing.start()
+        opened = open_crawl([str(pipe)], tmp_path / "data", {})
+        writing.join()
+        known.append(
+            [row for one in opened.unread for batch in one.lists.read(one.index) for row in batch.urls]
+        )
+        opened.store.close()
+    assert known == [["http://h.example/a", "http://h.example/b"], ["http://h.example/c"]]
+
+
+def test_a_list_named_twice_is_read_once(tmp_path: Path):
+    """The same file twice on a command line is one list."""
+    urls = write_list(tmp_path / "urls.txt", ["http://h.example/a"])
+    opened = open_crawl([str(urls), str(urls)], tmp_path / "data", {})
+    assert len(opened.unread) == 1
+    opened.store.close()

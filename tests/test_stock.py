@@ -14,7 +14,7 @@ from crawler.frontier import Frontier
 from crawler.records import Link
 from crawler.stock import Stock
 from curator.dataset.commit import Committer
-from curator.dataset.draw import PAGE, Draw
+from curator.dataset.draw import LONGEST_WAIT, PAGE, Draw
 from curator.dataset.records import Drawn, Event, Postponed
 from curator.dataset.store import Store
 from curator.reasons import Reason
@@ -240,3 +240,35 @@ async def test_a_later_run_takes_up_what_may_succeed_now(tmp_path: Path):
             crawl.settle = lambda link: lost(link_drawn(link), Reason.TIMEOUT)
             await crawl.run()
         assert {link.url for link in crawl.taken} == (timeouts if attempt <= 5 else set())
+
+
+async def test_more_retries_than_a_page_fall_due_at_once(tmp_path: Path):
+    """After a pause every retry is overdue: all are taken, however many."""
+    urls = [f"http://site{n % 20}.example/{n}" for n in range(PAGE + 600)]
+
+    def settle(link: Link) -> Event:
+        if not link.tries:
+            return Postponed(link.uid, link.row, 1.0, 1, 1)
+        return lost(link_drawn(link))
+
+    with crawling(tmp_path / "data", urls) as crawl:
+        crawl.settle = settle
+        crawl.batch = 2 * len(urls)  # all are postponed before the first comes again
+        await crawl.run()
+    assert Counter((link.url, link.tries) for link in crawl.taken) == Counter(
+        (url, tries) for url in urls for tries in range(2)
+    )
+
+
+async def test_a_clock_that_ran_ahead_stops_nothing(tmp_path: Path):
+    """A retry noted for a time that no retry waits for, since the clock was wrong then, is taken now."""
+
+    def settle(link: Link) -> Event:
+        if not link.tries:
+            return Postponed(link.uid, link.row, time.time() + 10 * LONGEST_WAIT, 1, 1)
+        return lost(link_drawn(link))
+
+    with crawling(tmp_path / "data", ["http://a.example/"]) as crawl:
+        crawl.settle = settle
+        await crawl.run()
+    assert [link.tries for link in crawl.taken] == [0, 1]

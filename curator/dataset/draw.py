@@ -13,6 +13,7 @@ from curator.reasons import TRANSIENT
 
 PAGE = 5_000
 MOST_ATTEMPTS = 5  # charged in all: after these, only a retry that names the Reason tries again
+LONGEST_WAIT = 660.0  # seconds: a retry that seems to wait longer was noted by a clock that ran ahead
 LAST = b"\xff" * 16  # no uid is beyond it
 _DRAWN = (
     "SELECT json_array(hex(f.uid), f.link, l.url, coalesce(f.attempts, 0),"
@@ -56,7 +57,8 @@ class Draw:
         """Waiting retries whose time has come, oldest first."""
         return self._drawn(
             f"{_DRAWN} FROM frontier f JOIN links l ON l.id = f.link"
-            f" WHERE f.state = {WAITING} AND f.due <= ?2 AND f.uid <= ?3 ORDER BY f.due LIMIT ?4",
+            f" WHERE f.state = {WAITING} AND (f.due <= ?2 OR f.due >= ?2 + {LONGEST_WAIT}) AND f.uid <= ?3"
+            " ORDER BY f.due LIMIT ?4",
             *(self._run, now, self._last, limit),
         )
 

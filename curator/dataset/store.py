@@ -38,7 +38,7 @@ class KnownSource:
 
     id: int
     path: str  # absolute, or "-"
-    size: int
+    size: int  # this and the next are 0 for a stream, which can be read once
     mtime_ns: int
     next_row: int
     done: bool
@@ -87,7 +87,8 @@ class Store:
 
         URLs that are known are passed over then.
         """
-        found = self._sources("path = ? AND size = ? AND mtime_ns = ? AND path <> '-'", path, size, mtime_ns)
+        known = "path = ? AND size = ? AND mtime_ns = ? AND (size <> 0 OR mtime_ns <> 0)"  # no stream
+        found = self._sources(known, path, size, mtime_ns)
         if found:
             return found[-1]
         with self.ledger.transaction() as db:

@@ -246,6 +246,7 @@ class _Worker:
         self._arenas = [Arena() for _ in range(_PLACES)]
         self._places = list(range(_PLACES))  # that no batch has
         self._noted: list[int | None] = [None] * _PLACES
+        self._images = 0  # handed over and not answered
         self._process: BaseProcess | None = None
         self._handle = -1  # its pidfd
         self._ending = threading.Lock()
@@ -282,6 +283,10 @@ class _Worker:
     async def measure(self, bodies: Sequence[Body]) -> bytes:
         place = self._places.pop()
         arena = self._arenas[place]
+        self._images += len(bodies)
+        # its timer ends a worker that hangs, but a stopped process (SIGSTOP) hears no timer
+        patience = self._timeout * (self._images + 1)
+        watchdog = asyncio.get_running_loop().call_later(patience, self.kill)
         try:
             sizes = arena.put(bodies)
             length = await asyncio.wrap_future(self._executor.submit(worker.measure, place, sizes))
@@ -289,6 +294,8 @@ class _Worker:
         except BrokenProcessPool:
             raise await self._death(place) from None
         finally:
+            watchdog.cancel()
+            self._images -= len(bodies)
             arena.shrink()
             self._places.append(place)
 

@@ -169,6 +169,16 @@ async def test_a_kill_from_outside_costs_the_image_under_work(opened, tmp_path):
     assert await batch == ["before 8", "crashed: killed by SIGKILL", "after 8"]
 
 
+async def test_a_stopped_worker_costs_the_image_under_work(opened, tmp_path):
+    """SIGSTOP silences the timers, too; the parent ends such a worker, and the batch goes on without the image."""
+    pool, gate = await opened(timeout=1.0), tmp_path / "gate"
+    batch = asyncio.create_task(pool.run([image("before"), gated(gate), image("after")]))
+
+    os.kill(await opens(gate), signal.SIGSTOP)
+
+    assert await batch == ["before 8", "crashed: killed by SIGKILL", "after 8"]
+
+
 async def test_a_neighbour_is_never_charged(opened):
     """Many deaths in one batch do not touch the batch that waits behind it and dies with it each time."""
     pool = await opened()

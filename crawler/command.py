@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from rich.console import Console
 from crawler.pipeline import Crawled, crawl
 from crawler.report import Ending, render_report, report_as_dict
 from crawler.snapshot import Snapshot
-from crawler.status import status
+from crawler.status import listed_in, status
 from crawler.status_report import render_status, status_as_dict
-from crawler.text import harmless, json_line
+from crawler.text import harmless, json_line, tell
 from crawler.view import LiveView, PlainLines
+from curator.dataset.place import check_ledger_is_there
 from curator.dataset.store import is_dataset
 from curator.errors import Interrupted, UsageError
 
@@ -35,7 +36,8 @@ class Terminal:
     def say(self, text: str) -> None:
         """One line for people. Text from lists and the web is made harmless."""
         if not self.quiet and not self.as_json:
-            self.console.print(harmless(text, 2000), markup=False, soft_wrap=True)
+            with reader_may_leave():
+                tell(self.console, harmless(text, 2000))
 
     def view(self, take: Callable[[], Snapshot], title: str) -> AbstractContextManager[object]:
         """The view while a crawl runs."""
@@ -56,6 +58,9 @@ def run_crawl(
     except (asyncio.CancelledError, KeyboardInterrupt):
         print(f"Stopped. To continue: crawl {root}", file=sys.stderr)  # noqa: T201 - also when quiet
         return Interrupted.exit_code
+    finally:
+        with reader_may_leave():  # the view may have found nobody, with lines still in the buffer
+            sys.stdout.flush()
     report(crawled, str(root), terminal)
     return 0 if crawled.finished else Interrupted.exit_code
 
@@ -66,6 +71,8 @@ def which(paths: Sequence[str], out: Path | None) -> tuple[tuple[str, ...], Path
         return tuple(paths), out
     if len(paths) == 1 and is_dataset(Path(paths[0])):
         return (), Path(paths[0])
+    if len(paths) == 1:
+        check_ledger_is_there(Path(paths[0]))
     if paths[0] != "-" and not Path(paths[0]).exists():
         raise UsageError(
             f"{paths[0]}: no list, no dataset, and no command (those are: crawl status DATA, crawl demo)."
@@ -117,18 +124,38 @@ def report(crawled: Crawled, root: str, terminal: Terminal) -> None:
     reason = (
         "" if crawled.finished else "a list was not read to its end" if crawled.broken_off else "interrupted"
     )
-    ending = Ending(root, crawled.finished, reason, crawled.forecast)
-    if terminal.as_json:
-        print(json_line(report_as_dict(crawled.snapshot, ending)), flush=True)  # noqa: T201 - what --json is for
-    elif not terminal.quiet:
-        render_report(crawled.snapshot, ending, terminal.console)
+    listed = listed_in(crawled.root)
+    ending = Ending(root, crawled.finished, crawled.retryable, listed, reason, crawled.forecast)
+    with reader_may_leave():
+        if terminal.as_json:
+            print(json_line(report_as_dict(crawled.snapshot, ending)))  # noqa: T201 - what --json is for
+        elif not terminal.quiet:
+            render_report(crawled.snapshot, ending, terminal.console)
 
 
 def show_status(data: Path, by: Any, *, as_json: bool) -> int:
     """Print what became of the links of a dataset. Raises CurateError."""
     found = status(data)
-    if as_json:
-        print(json_line(status_as_dict(found, by)))  # noqa: T201 - what --json is for
-    else:
-        render_status(found, Console(highlight=False), by)
+    with reader_may_leave():
+        if as_json:
+            print(json_line(status_as_dict(found, by)))  # noqa: T201 - what --json is for
+        else:
+            render_status(found, Console(highlight=False), by)
     return 0
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Print inside; that the reader has seen enough (`crawl ... | head -1`) is no failure of ours.
+
+    Standard output then leads nowhere: what is still in its buffer would fail once more as Python ends.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except SystemExit:  # rich's answer to a broken pipe, after it has done the same
+        return

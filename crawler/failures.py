@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from crawler.report import FAILED
 from crawler.urls import host_of
+from curator.dataset.draw import MOST_ATTEMPTS
 from curator.dataset.ledger import WAITING, Ledger
 from curator.reasons import BY_CODE, TRANSIENT, Kind, Reason
 
 SAMPLE = 300_000
-MOST_ATTEMPTS = 5  # a link with as many charged attempts is passed over by a retry
-_FAILED = (Kind.PERMANENT, Kind.TRANSIENT)
 _ANSWERED = (Kind.SAVED, Kind.FILTERED, Kind.DUPLICATE)
 _SLICES = 64
 _UIDS = 1 << 128
@@ -38,7 +38,7 @@ class Host:
     name: str  # "" holds the URLs that name none
     saved: int
     answered: int  # links that gave an image, kept or not
-    failed: int  # permanent and transient failures
+    failed: int  # links that gave none
     retryable: int  # the transient ones that a retry would try
     reasons: tuple[tuple[Reason, int], ...]  # of the failures, most frequent first
 
@@ -111,7 +111,7 @@ def _statuses(seen: Mapping[str, _Outcomes], part: float) -> tuple[tuple[int, in
     statuses: Counter[int] = Counter()
     for found in seen.values():
         for (reason, answer, _), n in found.items():
-            if reason.kind in _FAILED:
+            if reason.kind in FAILED:
                 statuses[answer] += n
     return tuple((answer, _estimate(n, part)) for answer, n in statuses.most_common())
 
@@ -133,7 +133,7 @@ def _host(name: str, found: _Outcomes, part: float) -> Host:
     reasons: Counter[Reason] = Counter()
     for (reason, _, _), n in found.items():
         reasons[reason] += n
-    failed = [(reason, n) for reason, n in reasons.most_common() if reason.kind in _FAILED]
+    failed = [(reason, n) for reason, n in reasons.most_common() if reason.kind in FAILED]
     answered = sum(n for reason, n in reasons.items() if reason.kind in _ANSWERED)
     return Host(
         name=name,

@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from crawler.failures import SAMPLE, Failures, read_failures
+from crawler.report import Listed
 from curator.dataset.layout import Layout
 from curator.dataset.ledger import PENDING, WAITING, Ledger
+from curator.dataset.summary import first_bad_rows
 from curator.errors import UsageError
 from curator.reasons import BY_CODE, Reason
 
@@ -34,7 +37,7 @@ class Status:
     counts: dict[Reason, int]  # exact
     pending: int  # without a verdict, waiting ones included
     waiting: int
-    bad_rows: int
+    listed: Listed
     failures: Failures
 
     @property
@@ -63,11 +66,14 @@ def status(root: Path, hosts: int = 30, sample: int = SAMPLE) -> Status:
         raise UsageError(
             f"{root}: no dataset here (no {layout.ledger.name}). Name the folder given to --out."
         )
-    ledger = Ledger(layout.ledger, readonly=True)
-    try:
+    with closing(Ledger(layout.ledger, readonly=True)) as ledger:
         return _read(ledger, layout, hosts, sample)
-    finally:
-        ledger.close()
+
+
+def listed_in(root: Path) -> Listed:
+    """The rows of all lists ever read into the dataset at `root`. Raises CorruptDataset."""
+    with closing(Ledger(Layout(root).ledger, readonly=True)) as ledger:
+        return _listed(ledger)[0]
 
 
 def writer_of(lock: Path) -> str:
@@ -87,22 +93,32 @@ def writer_of(lock: Path) -> str:
 
 
 def _read(ledger: Ledger, layout: Layout, hosts: int, sample: int) -> Status:
+    listed, reading = _listed(ledger)  # first: what is settled now is among the counts read after it
     by_state = ledger.counts()
     waiting = by_state.pop(WAITING, 0)
     pending = by_state.pop(PENDING, 0) + waiting
     counts = {BY_CODE[state]: n for state, n in sorted(by_state.items())}
-    unread, bad = ledger.db.execute("SELECT sum(done = 0), sum(bad) FROM sources").fetchone()
     return Status(
         root=str(layout.root),
         writer=writer_of(layout.lock),
-        reading=bool(unread),
+        reading=reading,
         run=_last_run(ledger),
         counts=counts,
         pending=pending,
         waiting=waiting,
-        bad_rows=bad or 0,
+        listed=listed,
         failures=read_failures(ledger, counts, pending, hosts, sample),
     )
+
+
+def _listed(ledger: Ledger) -> tuple[Listed, bool]:
+    """The rows of the lists, and whether a list was not read to its end yet."""
+    rows, bad, unread = ledger.db.execute(
+        "SELECT coalesce(sum(rows), 0), coalesce(sum(bad), 0), coalesce(sum(done = 0), 0) FROM sources"
+    ).fetchone()
+    last = ledger.db.execute("SELECT coalesce(max(id), 0) FROM links").fetchone()[0]
+    settled = not unread and last <= (ledger.meta("merged") or 0)
+    return Listed(rows, bad, first_bad_rows(ledger), settled), bool(unread)
 
 
 def _last_run(ledger: Ledger) -> Run | None:

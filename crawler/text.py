@@ -6,6 +6,10 @@ what is printed is a rich `Text`, never a string whose square brackets rich woul
 """
 
 import json
+from collections.abc import Collection, Iterator, Sequence
+
+from rich.console import Console
+from rich.text import Text
 
 ELLIPSIS = "…"
 
@@ -25,6 +29,28 @@ def harmless(text: str, limit: int = 200) -> str:
 def json_line(value: object) -> str:
     """`value` as JSON in one line of printable ASCII: strings keep their meaning, terminals their calm."""
     return json.dumps(value, ensure_ascii=True)
+
+
+def tell(console: Console, *lines: Text | str) -> None:
+    """Print lines as they are: neither cut nor broken to a width, so that a command can be copied whole.
+
+    A terminal breaks what is too long by itself; for a pipe there is no width to break at.
+    """
+    for line in lines:
+        console.print(Text(line) if isinstance(line, str) else line, soft_wrap=True)
+
+
+def aligned(rows: Sequence[Sequence[Text]], right: Collection[int] = ()) -> Iterator[Text]:
+    """A table as one line a row, its columns as wide as their cells; those in `right` end flush."""
+    widths = [max(cell.cell_len for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = Text()
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            space = " " * (width - cell.cell_len)
+            line.append_text(Text.assemble(space, cell) if i in right else Text.assemble(cell, space))
+            line.append("  ")
+        line.rstrip()
+        yield line
 
 
 def share(part: float, whole: float) -> str:

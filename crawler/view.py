@@ -24,6 +24,7 @@ from crawler.rates import Gauge, Rates
 from crawler.snapshot import Queue, Snapshot
 from crawler.text import duration, harmless, json_line, rate, share, size
 from curator.reasons import Reason
+from curator.units import counted
 
 Take = Callable[[], Snapshot]
 FRAMES = 4  # a second
@@ -198,7 +199,7 @@ def _rows(snapshot: Snapshot, rates: Rates, bottleneck: str) -> list[tuple[str, 
 
 
 def _progress(snapshot: Snapshot) -> str:
-    of = f"{snapshot.decided:,} of {snapshot.known:,} links ({share(snapshot.decided, snapshot.known)})"
+    of = f"{snapshot.decided:,} of {counted(snapshot.known, 'link')} ({share(snapshot.decided, snapshot.known)})"
     return f"{of} and reading" if snapshot.reading else of
 
 
@@ -224,7 +225,7 @@ def _queues(snapshot: Snapshot) -> Text:
     memory = Queue("memory", snapshot.leased, snapshot.memory)
     text = Text()
     for one in (*snapshot.queues, memory):
-        full = one.filled / one.bound if one.bound else 0.0
+        full = min(1.0, one.filled / one.bound) if one.bound else 0.0  # a bound may be passed for a moment
         style = "red" if full >= 0.9 else "yellow" if full >= 0.5 else "green"
         text.append(f"{one.name} ").append(f"{full:.0%}", style).append("   ")
     return text
@@ -234,7 +235,7 @@ def _work(snapshot: Snapshot) -> str:
     parts = [
         f"{snapshot.workers} measuring, {snapshot.workers_busy:.0%} busy",
         f"writer {snapshot.writer_busy:.0%} busy",
-        f"{snapshot.shards:,} shards sealed, {size(snapshot.stored)}",
+        f"{counted(snapshot.shards, 'shard')} sealed, {size(snapshot.stored)}",
     ]
     if snapshot.restarts:
         parts.append(f"{snapshot.restarts:,} replaced")
@@ -245,11 +246,11 @@ def _work(snapshot: Snapshot) -> str:
 
 def _reasons(snapshot: Snapshot) -> Text:
     """The most frequent reasons, three a line, and the sum of the others."""
-    counted = sorted(snapshot.counts.items(), key=lambda pair: (pair[0] is not Reason.SAVED, -pair[1]))
-    shown = [f"{reason.value} {n:,}" for reason, n in counted[:REASONS]]
-    if rest := sum(n for _, n in counted[REASONS:]):
-        shown.append(f"{len(counted) - REASONS} others {rest:,}")
+    ranked = sorted(snapshot.counts.items(), key=lambda pair: (pair[0] is not Reason.SAVED, -pair[1]))
+    shown = [f"{reason.value} {n:,}" for reason, n in ranked[:REASONS]]
+    if rest := sum(n for _, n in ranked[REASONS:]):
+        shown.append(f"{len(ranked) - REASONS} others {rest:,}")
     if snapshot.bad_rows:
-        shown.append(f"rows without a URL {snapshot.bad_rows:,}")
+        shown.append(f"{counted(snapshot.bad_rows, 'row')} not read")
     lines = ("".join(f"{one:<25} " for one in shown[i : i + 3]) for i in range(0, len(shown), 3))
     return Text(("\n" + " " * _MARGIN).join(lines))

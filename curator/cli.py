@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from curator.errors import CurateError
+from curator.units import counted
 
 
 @click.group(context_settings={"max_content_width": 110})
@@ -34,10 +35,11 @@ def verify(data: Path, as_json: bool) -> None:
         for problem in report.problems:
             click.echo(problem)
         if report.found > len(report.problems):
-            click.echo(f"... and {report.found - len(report.problems):,} problems more")
+            click.echo(f"... and {counted(report.found - len(report.problems), 'problem')} more")
         click.echo(
-            f"{data}: {'all holds' if report.ok else f'{report.found:,} problems'}: {report.links:,} links, "
-            f"{report.samples:,} images read back from {report.shards:,} shards, {report.bytes:,} bytes"
+            f"{data}: {'all holds' if report.ok else counted(report.found, 'problem')}: "
+            f"{counted(report.links, 'link')}, {counted(report.samples, 'image')} read back from "
+            f"{counted(report.shards, 'shard')}, {counted(report.bytes, 'byte')}"
         )
     sys.exit(0 if report.ok else 1)
 

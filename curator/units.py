@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them on a command line."""
+"""Sizes as people write them on a command line, and numbers of things as they read them."""
 
 import re
 
@@ -17,3 +17,8 @@ def parse_size(text: str) -> int:
     if not match:
         raise UsageError(f"{text!r} is not a size. Write it like 512M, 1.5G or 4096.")
     return int(float(match[1]) * 1024 ** _POWERS[match[2].upper()])
+
+
+def counted(n: int, noun: str) -> str:
+    """So many things: "1 row", "2,600 rows". Nouns whose plural ends in s."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from crawler.failures import slices
+from crawler.report import Listed
 from crawler.status import status
 from crawler.status_report import render_status, retry_advice, status_as_dict
 from crawler.text import json_line
@@ -82,15 +83,15 @@ def morning(ledger):
     run(ledger, ended=100.0, finished=True)
 
 
-def printed(found, by=None):
+def printed(found, by=None, width=140):
     """What a person sees."""
-    console = Console(file=io.StringIO(), width=140)
+    console = Console(file=io.StringIO(), width=width)
     render_status(found, console, by)
     return console.file.getvalue()
 
 
 def test_counts_are_exact(ledger, tmp_path):
-    """Every reason, what is pending and rows without a URL are counted as the ledger has them."""
+    """Every reason, what is pending and rows that could not be read are counted as the ledger has them."""
     morning(ledger)
     found = status(tmp_path)
     assert found.counts == {
@@ -102,16 +103,43 @@ def test_counts_are_exact(ledger, tmp_path):
         Reason.TIMEOUT: 1,
         Reason.HTTP_5XX: 1,
     }
-    assert (found.known, found.decided, found.pending, found.bad_rows) == (17, 17, 0, 2)
+    assert (found.known, found.decided, found.pending) == (17, 17, 0)
+
+
+def test_rows_are_told(ledger, tmp_path):
+    """Rows of lists add up to distinct URLs, repeats and rows that could not be read; these are named."""
+    morning(ledger)
+    listed(ledger, ["http://good.example/1", "http://good.example/2"])
+    found = status(tmp_path)
+    first = ("list row 17: no URL", "list row 18: no URL")
+    assert found.listed == Listed(rows=21, bad=2, first_bad=first, settled=True)
+    lines = printed(found).splitlines()
+    assert "21 rows listed: 17 distinct URLs, 2 listed again, 2 not read" in lines
+    assert f"2 rows could not be read, first: {first[0]}" in lines
+    told = status_as_dict(found)
+    assert (told["rows"], told["listed_again"], told["bad_rows"]) == (21, 2, 2)
+    assert told["first_bad_rows"] == list(first)
+
+
+def test_no_sum_before_all_is_read(ledger, tmp_path):
+    """While rows are not yet among the links, nothing is said of repeats."""
+    listed(ledger, ["http://h.example/1"])
+    with ledger.transaction() as db:  # staged, and killed before it was merged
+        db.execute("INSERT INTO links (url, source, row) VALUES ('http://h.example/2', 1, 1)")
+        db.execute("UPDATE sources SET rows = rows + 1")
+    found = status(tmp_path)
+    assert (found.listed.settled, status_as_dict(found)["listed_again"]) == (False, None)
+    assert "2 rows listed so far" in printed(found)
 
 
 def test_hosts_are_told_apart_by_what_they_gave(ledger, tmp_path):
     """The worst host comes first; one that fails for everything is told from one that fails at times."""
     morning(ledger)
-    bad, good = status(tmp_path).failures.hosts
+    bad, good, none = status(tmp_path).failures.hosts
     assert (bad.name, bad.failed, bad.saved, bad.answered) == ("bad.example", 6, 0, 0)
     assert (good.name, good.failed, good.saved, good.answered) == ("good.example", 3, 6, 7)
     assert bad.reasons == ((Reason.CONNECT, 6),)
+    assert (none.name, none.reasons) == ("", ((Reason.BAD_URL, 1),))
     text = printed(status(tmp_path), "host")
     assert "connect 100.0 %, never gave an image" in text
 
@@ -119,8 +147,18 @@ def test_hosts_are_told_apart_by_what_they_gave(ledger, tmp_path):
 def test_http_statuses_of_failures(ledger, tmp_path):
     """Failures are counted by HTTP status, 0 standing for no answer; what was saved is not among them."""
     morning(ledger)
-    assert dict(status(tmp_path).failures.http_status) == {0: 7, 404: 1, 503: 1}
+    assert dict(status(tmp_path).failures.http_status) == {0: 8, 404: 1, 503: 1}
     assert "no answer" in printed(status(tmp_path), "http_status")
+
+
+def test_failures_are_the_same_everywhere(ledger, tmp_path):
+    """What is refused failed, too: the step's number is that of the hosts and of the HTTP statuses."""
+    morning(ledger)
+    found = status(tmp_path)
+    shown = sum(host.failed for host in found.failures.hosts)
+    assert shown == sum(n for _, n in found.failures.http_status) == 10
+    assert "see where the 10 failures are" in printed(found)
+    assert "--by host" not in printed(found, "host")
 
 
 def test_a_retry_counts_what_it_would_try(ledger, tmp_path):
@@ -138,17 +176,67 @@ def test_a_retry_counts_what_it_would_try(ledger, tmp_path):
 @pytest.mark.parametrize(
     ("outcomes", "words"),
     [
-        ({1: (Reason.HTTP_404.code, 404, 1)}, "Nothing failed in passing"),
-        ({1: (Reason.TIMEOUT.code, 0, 5)}, "not worth a retry"),
-        ({1: (Reason.TIMEOUT.code, 0, 4)}, "worth little"),
-        ({1: (Reason.TIMEOUT.code, 0, 4), 2: (Reason.SAVED.code, 200, 1)}, ": worth a retry"),
+        ({1: (Reason.SAVED.code, 200, 1), 2: (Reason.TOO_SMALL.code, 200, 1)}, "Nothing failed."),
+        ({1: (Reason.HTTP_404.code, 404, 1)}, "Nothing failed in passing: a retry would not help."),
+        (
+            {1: (Reason.TIMEOUT.code, 0, 5)},
+            "may yet pass, but it was tried five times already: hardly worth a retry.",
+        ),
+        ({1: (Reason.TIMEOUT.code, 0, 4)}, "worth little."),
+        ({1: (Reason.TIMEOUT.code, 0, 4), 2: (Reason.SAVED.code, 200, 1)}, ": worth a retry."),
     ],
 )
 def test_whether_a_retry_is_worth_it(ledger, tmp_path, outcomes, words):
     """The advice follows from what failed, how often it was tried, and whether the host ever gave images."""
     listed(ledger, ["http://h.example/1", "http://h.example/2"])
     decide(ledger, outcomes)
-    assert words in retry_advice(status(tmp_path))[0]
+    (advice,) = retry_advice(status(tmp_path))
+    assert advice.endswith(words)
+
+
+def test_a_forbidden_address_may_be_opened(ledger, tmp_path):
+    """Of a network that may be the user's own it is said how to open it, not that a retry would not help."""
+    listed(ledger, ["http://10.1.2.3/1", "http://h.example/2"])
+    decide(ledger, {1: (Reason.FORBIDDEN_ADDRESS.code, 0, 1), 2: (Reason.HTTP_404.code, 404, 1)})
+    run(ledger, ended=1.0, finished=True)
+    text = printed(status(tmp_path))
+    assert "1 URL of a private or special address: fetched only where --allow-net opens" in text
+    assert f"crawl {tmp_path} --allow-net CIDR --retry forbidden_address\n" in text
+    assert "would not help" not in text
+
+
+def test_what_was_tried_five_times_is_tried_by_name_only(ledger, tmp_path):
+    """When a plain retry would pass over all that failed, the one offered names the Reasons."""
+    listed(ledger, [f"http://h.example/{i}" for i in range(3)])
+    decide(
+        ledger, {1: (Reason.DNS.code, 0, 5), 2: (Reason.CONNECT.code, 0, 6), 3: (Reason.CONNECT.code, 0, 5)}
+    )
+    run(ledger, ended=1.0, finished=True)
+    text = printed(status(tmp_path))
+    assert f"crawl {tmp_path} --retry connect,dns\n    3 failures tried five times each" in text
+    assert "--retry transient" not in text
+
+
+def test_after_a_sample_the_rest_is_offered(ledger, tmp_path):
+    """A finished sample leaves links pending: the step is to crawl them."""
+    listed(ledger, [f"http://h.example/{i}" for i in range(5)])
+    decide(ledger, {1: (Reason.SAVED.code, 200, 1)})
+    run(ledger, ended=1.0, finished=True)
+    text = printed(status(tmp_path))
+    assert f"\ncrawl {tmp_path}\n    crawl the rest of the list: 4 links pending\n" in text
+
+
+@pytest.mark.parametrize("by", [None, "host"])
+def test_nothing_is_cut_or_broken(ledger, tmp_path, by):
+    """Into a narrow pipe every command, host and sentence goes whole."""
+    host = "-".join(["long"] * 12) + ".example"
+    listed(ledger, [f"http://{host}/1"])
+    decide(ledger, {1: (Reason.TIMEOUT.code, 0, 1)})
+    run(ledger, ended=1.0, finished=True)
+    lines = printed(status(tmp_path), by, width=30).splitlines()
+    assert f"crawl {tmp_path} --retry transient" in lines
+    assert f"{host}       1      0         1  timeout 100.0 %, never gave an image" in lines
+    assert any(line.startswith("1 failure may pass") and line.endswith("worth little.") for line in lines)
 
 
 def test_pending_and_waiting_are_told(ledger, tmp_path):
@@ -157,7 +245,7 @@ def test_pending_and_waiting_are_told(ledger, tmp_path):
     decide(ledger, {1: (WAITING, 0, 1), 2: (Reason.SAVED.code, 200, 1)})
     found = status(tmp_path)
     assert (found.pending, found.waiting, found.reading) == (4, 1, True)
-    assert "1 of 5 links decided (20.0 %), 4 pending, of those 1 wait" in printed(found)
+    assert "1 of 5 links decided (20.0 %), 4 pending, of those 1 to be tried again" in printed(found)
     assert "not read to its end" in printed(found)
 
 
@@ -168,6 +256,7 @@ def test_pending_and_waiting_are_told(ledger, tmp_path):
 def test_how_the_last_run_ended(ledger, tmp_path, ended, finished, words):
     """A finished run, an interrupted one and a killed one are told apart; only the first is not continued."""
     listed(ledger, ["http://h.example/1"])
+    decide(ledger, {1: (Reason.SAVED.code, 200, 1)})
     run(ledger, ended=ended, finished=finished)
     found = status(tmp_path)
     assert words in printed(found)

@@ -6,8 +6,10 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.text import Text
 
-from crawler.text import duration, harmless, json_line, rate, share, size
+from crawler.text import aligned, duration, harmless, json_line, rate, share, size
+from curator.units import counted
 
 HOSTILE = st.text(
     st.one_of(
@@ -89,3 +91,15 @@ def test_rates_and_shares():
         "1,204",
     ]
     assert [share(1, 8), share(0, 0)] == ["12.5 %", "-"]
+
+
+def test_columns_are_as_wide_as_what_they_hold():
+    """Cells stand below each other, wide characters counted as two, and nothing trails."""
+    rows = [[Text("a"), Text("1"), Text("x")], [Text("絵"), Text("100"), Text("")]]
+    assert [line.plain for line in aligned(rows, right=(1,))] == ["a     1  x", "絵  100"]
+    assert list(aligned([])) == []
+
+
+def test_numbers_of_things():
+    """One is singular, all others are not."""
+    assert [counted(n, "row") for n in (0, 1, 2600)] == ["0 rows", "1 row", "2,600 rows"]

@@ -68,6 +68,19 @@ def rewrite(column: str, value: object) -> Callable[[Path], None]:
     return change
 
 
+def test_a_damaged_image_is_named_with_its_shard_and_url(data: Path) -> None:
+    """One byte of one image: the archive, the sample and the URL to have it from again are told."""
+    first = next(iter(Dataset(data)))
+    path = data / "images" / "00000.tar"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(first.image, first.image[:-1] + b"\0", 1))
+    [problem] = verify(data).problems
+    assert problem.startswith(
+        f"images/00000.tar: sample {first.key}: its image is not the one that was stored"
+    )
+    assert problem.endswith(f"from {first.fields['url']}")
+
+
 def drop_row(path: Path) -> None:
     """One row fewer."""
     pq.write_table(pq.read_table(path).slice(1), path)

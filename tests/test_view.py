@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from crawler.rates import Rates
+from crawler.snapshot import Queue
 from crawler.view import LiveView, PlainLines, json_progress, plain_line, render
 from curator.reasons import Reason
 from tests.snapshots import a_snapshot
@@ -61,6 +62,24 @@ def test_every_reason_fits_the_view():
     rest = sum(sorted(reason.code for reason in Reason if reason is not Reason.SAVED)[:-11])
     assert f"{len(Reason) - 12} others {rest:,}" in text
     assert len(text.splitlines()) <= 16
+
+
+def test_a_queue_is_full_at_most():
+    """A page drawn past a queue's bound fills it, and no more than that is claimed."""
+    assert "links 100%" in shown(a_snapshot(queues=(Queue("links", 374, 100),)))
+
+
+def test_one_is_no_plural():
+    """One shard, one link and one row are called so."""
+    text = shown(a_snapshot(known=1, shards=1, bad_rows=1))
+    for words in ("of 1 link (", "1 shard sealed", "1 row not read"):
+        assert words in text
+
+
+@pytest.mark.parametrize(("index_bytes", "there"), [(0, False), (5 << 20, True)])
+def test_the_index_is_shown_where_there_is_one(index_bytes, there):
+    """What finds duplicates is shown with its size, and nothing without it."""
+    assert ("duplicates index 5.0 MiB" in shown(a_snapshot(index_bytes=index_bytes))) == there
 
 
 def test_a_frame_holds_no_control_character_and_no_markup():

@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from crawler.command import Terminal, run_crawl
+from crawler.command import Terminal, reader_may_leave, run_crawl
 from crawler.demo import ALLOW_NET, start_site
 from crawler.demo.plan import LOTS, MIN_SIDE, Lot
 from crawler.settings import MIB
+from crawler.text import tell
 from curator.dataset.layout import Layout
 from curator.dataset.reader import Dataset
 from curator.dataset.store import is_dataset
@@ -187,4 +188,5 @@ def _verified(report: Report) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+    with reader_may_leave():
+        tell(console, text)

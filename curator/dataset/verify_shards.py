@@ -153,41 +153,48 @@ class ShardChecker:
     def _check_members(self, batch: pa.RecordBatch, keys: Sequence[str], file: BinaryIO) -> None:
         """Images against their digests, sidecars and captions against their rows."""
         stored: list[StoredSample] = []
-        digests = batch.column("stored_sha256").to_pylist()
+        digests, urls = (batch.column(name).to_pylist() for name in ("stored_sha256", "url"))
         try:
             for i, key in enumerate(keys):
-                stored.append(self._member(key, digests[i], file))
+                stored.append(self._member(key, digests[i], urls[i], file))
         finally:  # what could be read is checked, also when the rest could not
-            self._check_texts(batch.slice(0, len(stored)), keys, stored)
+            self._check_texts(batch.slice(0, len(stored)), keys, stored, Path(file.name).name)
 
-    def _member(self, key: str, digest: str, file: BinaryIO) -> StoredSample:
+    def _member(self, key: str, digest: str, url: str, file: BinaryIO) -> StoredSample:
         stored = read_sample(file, key, has_caption=self._columns.has_caption)
         if sha256(stored.image).hexdigest() == digest:
             self.samples += 1
             self.bytes += len(stored.image)
         else:
-            self._problems.add(f"sample {key}: its image is not the one that was stored (stored_sha256)")
+            self._problems.add(
+                f"images/{Path(file.name).name}: sample {key}: its image is not the one that was stored"
+                f" (stored_sha256), from {url}"
+            )
         return replace(stored, image=b"")  # a page of samples is kept, not of images
 
     def _check_texts(
-        self, batch: pa.RecordBatch, keys: Sequence[str], stored: Sequence[StoredSample]
+        self, batch: pa.RecordBatch, keys: Sequence[str], stored: Sequence[StoredSample], name: str
     ) -> None:
         if self._columns.has_caption:
             for key, sample, caption in zip(keys, stored, batch.column("caption").to_pylist(), strict=False):
                 if sample.caption != (caption or "").encode("utf-8", "replace"):
-                    self._problems.add(f"sample {key}: {key}.txt is not the caption in its row")
+                    self._problems.add(
+                        f"images/{name}: sample {key}: {key}.txt is not the caption in its row"
+                    )
         told = [
-            (i, row) for i, sample in enumerate(stored) if (row := self._sidecar(keys[i], sample)) is not None
+            (i, row)
+            for i, sample in enumerate(stored)
+            if (row := self._sidecar(keys[i], sample, name)) is not None
         ]
         rows = batch.take(pa.array([i for i, _ in told], pa.int32()))
         for field, array in zip(rows.schema, rows.columns, strict=True):
             values = [row[field.name] for _, row in told]
             for i in differing(array, values, field, empty_value(self._columns, field.name)):
                 self._problems.add(
-                    f"sample {keys[told[i][0]]}: {field.name} differs between its JSON and its row"
+                    f"images/{name}: sample {keys[told[i][0]]}: {field.name} differs between its JSON and its row"
                 )
 
-    def _sidecar(self, key: str, stored: StoredSample) -> dict[str, Any] | None:
+    def _sidecar(self, key: str, stored: StoredSample, name: str) -> dict[str, Any] | None:
         """The sidecar's values, if it is in the one form in which it is written."""
         try:
             row = json.loads(stored.sidecar)
@@ -195,7 +202,7 @@ class ShardChecker:
         except (ValueError, TypeError, AttributeError):
             right = False
         if not right:
-            self._problems.add(f"sample {key}: {key}.json is damaged")
+            self._problems.add(f"images/{name}: sample {key}: {key}.json is damaged")
         return row if right else None
 
 

@@ -5,11 +5,15 @@ Modules that do the work are imported inside the commands, since worker processe
 """
 
 import gc
+import io
+import os
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 from click_default_group import DefaultGroup
@@ -200,8 +204,11 @@ def demo(out: Path) -> None:
 def main() -> None:
     """The console script. What click finds wrong is said in one line too, as everything else is."""
     gc.set_threshold(_GC_THRESHOLD)
+    _ready_standard_files()
     try:
-        sys.exit(commands(standalone_mode=False))
+        commands(standalone_mode=False)
+    except SystemExit as leaving:
+        _leave(leaving.code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -212,7 +219,30 @@ def main() -> None:
         click.echo(f"crawl: {error}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):  # before there was anything to drain
-        sys.exit(Interrupted.exit_code)
+        _leave(Interrupted.exit_code)
+
+
+def _ready_standard_files() -> None:
+    """Closed ones lead nowhere, since whatever is opened next would take their place; none minds a character."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the whole process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave(code: int | str | None) -> NoReturn:
+    """Exit, also past a thread that waits for a pipe which says nothing: Python would wait for its lock."""
+    if any(thread.name == "feed" for thread in threading.enumerate()):  # see crawler.feed
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

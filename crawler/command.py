@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,8 @@ from typing import Any
 import uvloop
 from rich.console import Console
 
-from crawler.pipeline import Crawled, crawl
+from crawler.opening import Opened, open_crawl
+from crawler.pipeline import Crawled, crawl_opened
 from crawler.report import Ending, render_report, report_as_dict
 from crawler.snapshot import Snapshot
 from crawler.status import listed_in, status
@@ -21,6 +23,7 @@ from crawler.status_report import render_status, status_as_dict
 from crawler.text import harmless, json_line, tell
 from crawler.view import LiveView, PlainLines
 from curator.dataset.place import check_ledger_is_there
+from curator.dataset.space import full_disk_told
 from curator.dataset.store import is_dataset
 from curator.errors import Interrupted, UsageError
 
@@ -54,9 +57,13 @@ def run_crawl(
     """Crawl as the command line asks; the exit code. Raises CurateError."""
     lists, root = which(paths, out)
     try:
-        crawled = uvloop.run(_crawl(lists, root, ledger, terminal, given))
+        with full_disk_told(root):
+            # before there is a loop: Ctrl-C then ends the wait for a pipe that says nothing
+            opened = open_crawl(lists, root, given, ledger_path=ledger)
+        crawled = uvloop.run(_crawl(opened, str(root), terminal))
     except (asyncio.CancelledError, KeyboardInterrupt):
-        print(f"Stopped. To continue: crawl {root}", file=sys.stderr)  # noqa: T201 - also when quiet
+        again = f"To continue: crawl {shlex.quote(str(root))}" if is_dataset(root) else "Nothing was begun."
+        print(f"Stopped. {again}", file=sys.stderr)  # noqa: T201 - also when quiet
         return Interrupted.exit_code
     finally:
         with reader_may_leave():  # the view may have found nobody, with lines still in the buffer
@@ -83,19 +90,11 @@ def which(paths: Sequence[str], out: Path | None) -> tuple[tuple[str, ...], Path
     )
 
 
-async def _crawl(
-    lists: Sequence[str], root: Path, ledger: Path | None, terminal: Terminal, given: dict[str, Any]
-) -> Crawled:
+async def _crawl(opened: Opened, title: str, terminal: Terminal) -> Crawled:
     stop = asyncio.Event()
     _heed_signals(stop, terminal)
-    return await crawl(
-        lists,
-        root,
-        stop=stop,
-        view=lambda take: terminal.view(take, str(root)),
-        note=terminal.say,
-        ledger_path=ledger,
-        **given,
+    return await crawl_opened(
+        opened, stop=stop, view=lambda take: terminal.view(take, title), note=terminal.say
     )
 
 
@@ -146,14 +145,14 @@ def show_status(data: Path, by: Any, *, as_json: bool) -> int:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Print inside; that the reader has seen enough (`crawl ... | head -1`) is no failure of ours.
+    """Print inside; that the reader has seen enough (`crawl ... | head -1`), or has no room, is no failure.
 
     Standard output then leads nowhere: what is still in its buffer would fail once more as Python ends.
     """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

@@ -226,3 +226,54 @@ def test_a_long_list_is_crawled_while_it_is_read(tmp_path: Path):
     assert rows_read < 200_000
     assert_verified(out)
     assert set(states(out).values()) <= {"pending", "waiting", "saved", "http_404", "http_403", "http_410"}
+
+
+def test_a_list_that_breaks_off_is_crawled_and_told(tmp_path: Path):
+    """A cut .gz: its whole rows are crawled, the row it stopped at is named, and the crawl is not finished."""
+    out = tmp_path / "data"
+    with Site() as site:
+        links = [url for url in site.links(200) if not behaviour(int(url.split("/")[-1][:-4]))]
+        whole = gzip.compress("".join(f"{url}\n" for url in links).encode(), mtime=0)
+        (tmp_path / "urls.txt.gz").write_bytes(whole[: len(whole) * 2 // 3])
+        after = write_list(tmp_path / "zz.txt", links[-1:])
+        crawled = run_crawl([tmp_path / "urls.txt.gz", after], out)
+        assert not crawled.finished
+        assert [("urls.txt.gz" in line, "stopped at row" in line) for line in crawled.broken_off] == [
+            (True, True)
+        ]
+        found = saved(out)
+        assert 0 < len(found) < len(links)
+        assert links[-1] in found  # the list behind it was read all the same
+        (tmp_path / "urls.txt.gz").write_bytes(whole)
+        assert run_crawl([tmp_path / "urls.txt.gz"], out).finished
+    assert set(saved(out)) == set(links)
+    assert_verified(out)
+
+
+def test_a_pipe_that_stays_silent_can_be_interrupted(tmp_path: Path):
+    """Ctrl-C while a pipe says nothing ends the crawl with 130, before its first row and after."""
+    with Site() as site:
+        for rows_first, out in ((0, tmp_path / "a"), (5, tmp_path / "b")):
+            with subprocess.Popen(
+                [sys.executable, "-m", "crawler.cli", "-", "--out", str(out), *map(str, FLAGS)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=ROOT,
+            ) as process:
+                assert process.stdin is not None
+                for url in site.links(rows_first):
+                    process.stdin.write(f"{url}\n".encode())
+                process.stdin.flush()
+                if rows_first:
+                    assert wait_until(lambda: len(site.requests()) >= 4, process)
+                else:
+                    assert wait_until(lambda: has_imported("uvloop", process.pid), process)
+                process.send_signal(signal.SIGINT)
+                assert process.wait(60) == 130
+    assert_verified(tmp_path / "b")
+
+
+def has_imported(library: str, pid: int) -> bool:
+    """Whether a process has loaded a compiled library: our command is under way then."""
+    return library in Path(f"/proc/{pid}/maps").read_text()

@@ -251,14 +251,17 @@ class TestErrors:
             ("a.txt", "http://h/ä".encode("utf-16"), "iconv"),
             ("a.txt", b"PAR1\0", "parquet"),
             ("a.csv", b"\xff\xd8\xff\xe0\n", "no header line"),
-            ("a.csv", b"link,b\n", "has link, b: name one with --url-col"),
+            ("a.csv", b"link,b\n", "no column looks like URLs; there are: link, b. Name it with --url-col"),
             ("a.csv", b"http://h/a,cat\n", "give it a header line"),
             ("a.parquet", b"no parquet at all", "not a readable Parquet"),
             ("a.json", b'[{"url": "http://h/a"}]', "jq"),
             ("a.json", b'[\n{"url": "http://h/a"}]', "jq"),
             ("a.jsonl", b"http://h/a\n", "no JSON objects"),
-            ("a.jsonl", b'{"link": 1}\n', "has link"),
-            ("a.csv.gz", b"\x1f\x8b\x08", "cannot be read"),
+            ("a.jsonl", b'{"link": 1}\n', "there are: link"),
+            ("a.jsonl", b"\n\n", "there are none"),
+            ("a.csv.gz", b"\x1f\x8b\x08", "cannot be read: the compressed data end here"),
+            ("a.txt.gz", b"garbage", "not gzip data"),
+            ("a.txt.gz", b"", "empty"),
         ],
     )
     def test_a_list_that_is_none_is_refused(self, tmp_path, name, content, said):
@@ -270,9 +273,12 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            ({"url_col": "link"}, "no column 'link'.*has url, text"),
-            ({"caption_col": "titel"}, "--caption-col titel"),
-            ({"drop_columns": ("nfsw",)}, "--drop-columns nfsw"),
+            ({"url_col": "link"}, "--url-col link: no list has such a column; there are: url, text$"),
+            (
+                {"caption_col": "titel"},
+                "--caption-col titel: no list has such a column; there are: url, text$",
+            ),
+            ({"drop_columns": ("nfsw",)}, "--drop-columns nfsw: no list has such .* there are: url, text$"),
             ({"drop_columns": ("url",)}, "--drop-columns url"),
             ({"input_format": "xml"}, "--input-format xml"),
         ],
@@ -281,6 +287,40 @@ class TestErrors:
         """A slip of the hand is not taken for a wish."""
         with pytest.raises(UsageError, match=said):
             opened(csv_with(tmp_path, "url", "text"), **options)
+
+    def test_an_option_is_judged_before_the_columns_are_guessed(self, tmp_path):
+        """The error is about what the user said, also where the URLs are not found either."""
+        with pytest.raises(UsageError, match=r"--caption-col titel.*there are: link, text$"):
+            opened(csv_with(tmp_path, "link", "text"), caption_col="titel")
+
+    @pytest.mark.parametrize(
+        ("options", "flag"),
+        [
+            ({"url_col": "a"}, "--url-col"),
+            ({"caption_col": "a"}, "--caption-col"),
+            ({"drop_columns": ("a",)}, "--drop-columns"),
+        ],
+    )
+    def test_a_list_of_bare_urls_has_no_columns_to_name(self, tmp_path, options, flag):
+        """An option that cannot mean anything is refused, unless it is for another list beside it."""
+        written(tmp_path, "a.txt", URL)
+        with pytest.raises(UsageError, match=f"{flag} a: a .txt list has no columns.*--input-format"):
+            opened(tmp_path, **options)
+        csv_with(tmp_path, "a", "url", name="b.csv", row=[URL, URL])
+        assert numbered(opened(tmp_path, **options), 0) == [(1, URL)]
+
+    def test_each_file_needs_the_column_of_urls_that_is_named(self, tmp_path):
+        """The error names the file without it."""
+        csv_with(tmp_path, "link", name="a.csv")
+        csv_with(tmp_path, "url", name="b.csv")
+        with pytest.raises(UsageError, match=r"b\.csv: no column 'link'; there are: url"):
+            opened(tmp_path, url_col="link")
+
+    @pytest.mark.parametrize("url", ["https://h.example/a.jpg", "http:/h.example/a.txt", "s3://bucket/a.csv"])
+    def test_a_url_is_no_list(self, url):
+        """It is told from a file that is not there."""
+        with pytest.raises(UsageError, match=f"{url}: that is a URL, not a list: put URLs into a file"):
+            opened(url)
 
     def test_a_type_that_cannot_be_carried_can_be_dropped(self, tmp_path):
         """The error names the column and the flag, which works."""

@@ -22,6 +22,8 @@ def sources(paths: Sequence[str], input_format: str | None) -> list[Source]:
     for path in paths:
         if path == STDIN:
             found.append(Source(STDIN, 0, 0, given or ""))
+        elif _is_url(path):
+            raise UsageError(f"{path}: that is a URL, not a list: put URLs into a file, one a line")
         elif Path(path).is_dir():
             found += [_source(file, given) for file in _files(Path(path), given)]
         else:
@@ -45,15 +47,24 @@ def guessed(start: bytes) -> str:
 
 def check_start(start: bytes, path: str, name: str) -> None:
     """Raise UsageError for a list that is empty or not text."""
-    shown = "standard input" if path == STDIN else path
     if not start:
-        raise UsageError(f"{shown}: empty")
+        raise UsageError(f"{path}: empty")
     if start.startswith(_UTF16):
-        raise UsageError(f"{shown}: UTF-16, not UTF-8: convert it with iconv -f UTF-16 -t UTF-8")
+        raise UsageError(f"{path}: UTF-16, not UTF-8: convert it with iconv -f UTF-16 -t UTF-8")
     if start.startswith(b"PAR1"):
-        raise UsageError(f"{shown}: a Parquet file: name it .parquet (it cannot be read from a stream)")
+        raise UsageError(f"{path}: a Parquet file: name it .parquet (it cannot be read from a stream)")
     if name == "txt" and b"\0" in start:
-        raise UsageError(f"{shown}: not text but binary data")
+        raise UsageError(f"{path}: not text but binary data")
+
+
+def called(source: Source) -> str:
+    """A list in a message."""
+    return "standard input" if source.path == STDIN else source.path
+
+
+def _is_url(path: str) -> bool:
+    # pathlib makes one slash of two
+    return ("://" in path or path.startswith(("http:/", "https:/"))) and not Path(path).exists()
 
 
 def _known(name: str) -> str:

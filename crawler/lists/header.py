@@ -54,13 +54,13 @@ def roles(header: Header, options: ListOptions, path: str) -> Roles:
 def _url(header: Header, options: ListOptions, path: str) -> str:
     name = options.url_col or _guessed(URL_NAMES, header.columns)
     if name not in header.columns:
-        missing = f"no column {name!r}" if name else "no column that is called like one of URLs"
-        raise UsageError(f"{path}: {missing}. {_way_out(header)}")
+        missing = "no column looks like URLs" if name is None else f"no column {name!r}"
+        raise UsageError(f"{path}: {missing}; {_way_out(header)}")
     if name in options.drop_columns:
         raise UsageError(f"--drop-columns {name}: this is the column of URLs")
     kind = header.columns[name]
     if not (pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind)):
-        raise UsageError(f"{path}: column {name!r} holds {kind}, not URLs. {_way_out(header)}")
+        raise UsageError(f"{path}: column {name!r} holds {kind}, not URLs; {_way_out(header)}")
     return name
 
 
@@ -78,9 +78,11 @@ def _caption(header: Header, options: ListOptions, url: str) -> str | None:
 
 
 def _way_out(header: Header) -> str:
+    if not header.columns:
+        return "there are none at all"
     if any("://" in name for name in header.columns):
-        return "Its first line is a row, not names: give it a header line"
-    return f"It has {named(list(header.columns))}: name one with --url-col"
+        return "its first line is a row, not names: give it a header line"
+    return f"there are: {named(list(header.columns))}. Name it with --url-col"
 
 
 def _guessed(usual: Sequence[str], names: Sequence[str] | dict[str, pa.DataType]) -> str | None:

@@ -2,6 +2,7 @@
 
 Types come from the first rows: booleans, integers, floats, text and lists of one of these. A column that
 holds anything else, or a mixture, is text and carries its values as JSON: nothing is lost by a guess.
+A slow pipe is waited for until these rows are there: what a dataset holds must not hang on timing.
 """
 
 import json
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from crawler.lists.fit import fit_values
 from crawler.lists.header import Header, Picked
-from crawler.lists.rows import BadRow, Chunk, shown
+from crawler.lists.rows import BadRow, Chunk, not_text, shown
 from crawler.lists.streams import Bytes, text_lines
 from curator.errors import UsageError
 
@@ -30,26 +31,41 @@ _SCALARS: dict[frozenset[str], pa.DataType] = {
 def header(file: Bytes, path: str, rows: int) -> tuple[Header, int]:
     """The columns of the first `rows` rows with their types, and how many rows were looked at.
 
-    Raises UsageError if none of them is an object.
+    Raises UsageError if none of them is an object, and OSError if there are none before it.
     """
     kinds: dict[str, set[str]] = {}
     first = ""
-    seen = chars = 0
-    for _, lines in text_lines(file, 0):
-        for line in filter(str.strip, lines):
-            first = first or line
-            seen += 1
-            chars += len(line)
-            row = _parsed(line)
-            for name, value in row.items() if isinstance(row, dict) else ():
-                kinds.setdefault(name, set()).update(_kinds(value))
-            if seen == rows or chars > SAMPLED_CHARS:
-                return _header(kinds, first, path), seen
+    seen = 0
+    for line in _sample(file, rows):
+        first = first or line
+        seen += 1
+        row = _parsed(line)
+        for name, value in row.items() if isinstance(row, dict) else ():
+            kinds.setdefault(name, set()).update(_kinds(value))
     return _header(kinds, first, path), seen
 
 
+def _sample(file: Bytes, rows: int) -> Iterator[str]:
+    """The first lines that are not blank, as far as they can be read: `read` tells what is wrong behind."""
+    seen = chars = 0
+    try:
+        for _, lines in text_lines(file, 0):
+            for line in filter(str.strip, lines):
+                yield line
+                seen += 1
+                chars += len(line)
+                if seen == rows or chars > SAMPLED_CHARS:
+                    return
+    except OSError:
+        if not seen:
+            raise
+
+
 def read(file: Bytes, header: Header, picked: Picked, skip: int) -> Iterator[Chunk]:
-    """The rows behind the first `skip` lines. A name that the header does not know is a misfit."""
+    """The rows behind the first `skip` lines. A name that the header does not know is a misfit.
+
+    Raises OSError behind all that could be read.
+    """
     known = header.columns.keys()
     for before, lines in text_lines(file, skip):
         rows: list[int] = []
@@ -62,7 +78,7 @@ def read(file: Bytes, header: Header, picked: Picked, skip: int) -> Iterator[Chu
                 objects.append(row)
                 chunk.misfits += 0 if row.keys() <= known else len(row.keys() - known)
             elif line.strip():
-                chunk.bad.append(BadRow(number, row or f"not a JSON object: {shown(line)}"))
+                chunk.bad.append(BadRow(number, row))
         chunk.urls = [row.get(picked.url) for row in objects]
         _add_columns(chunk, objects, picked)
         yield chunk
@@ -79,12 +95,16 @@ def _add_columns(chunk: Chunk, objects: list[dict[str, object]], picked: Picked)
 
 
 def _parsed(line: str) -> dict[str, object] | str:
-    """The object in a line, or why there is none ("" for another value than an object)."""
+    """The object in a line, or why there is none."""
     try:
         value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return f"not JSON ({error}): {shown(line)}"
-    return value if isinstance(value, dict) else ""
+    except json.JSONDecodeError as error:
+        return not_text(line) or f"not JSON ({error.msg} at character {error.colno}): {shown(line)}"
+    except RecursionError:
+        return f"nested too deep: {shown(line)}"
+    except ValueError:  # the one other thing that json takes exception to
+        return f"a number of too many digits: {shown(line)}"
+    return value if isinstance(value, dict) else f"not a JSON object: {shown(line)}"
 
 
 def _header(kinds: dict[str, set[str]], first: str, path: str) -> Header:

@@ -13,7 +13,7 @@ from crawler.lists import delimited, formats, jsonl, parquet, txt
 from crawler.lists.header import Header, Picked, Roles, named, roles
 from crawler.lists.rows import Chunk, ListOptions, RowBatch, Source, to_batch
 from crawler.lists.schema import Found, carried_names, carried_schema, check_columns, picked
-from crawler.lists.streams import Bytes, Damaged, Replayed, gunzipped, open_bytes
+from crawler.lists.streams import Bytes, Replayed, gunzipped, open_bytes, what_failed
 from curator.errors import UsageError
 
 SAMPLED_ROWS = 10_000  # JSON rows that the types of columns come from
@@ -44,14 +44,18 @@ class Lists:
         """The rows of `sources[source]` behind the first `from_row`, in bounded memory.
 
         A row that cannot be used stops nothing: it is in the batch's `bad`. A stream can be read once.
-        Raises UsageError if the file cannot be read any further.
+        Raises UsageError where the file cannot be read any further, behind every whole row in front:
+        it names the file, the last row read and what is wrong.
         """
         file = self._files[source]
+        row = from_row
         try:
             for chunk in _chunks(file, from_row):
+                row = chunk.next_row
                 yield to_batch(source, chunk)
         except OSError as error:
-            raise UsageError(f"{file.source.path}: cannot be read any further: {error}") from error
+            stopped = f"{formats.called(file.source)}: stopped at row {row:,}"
+            raise UsageError(f"{stopped}: {what_failed(error)}") from error
 
 
 def open_lists(paths: Sequence[str], options: ListOptions, schema: pa.Schema | None = None) -> Lists:
@@ -62,15 +66,20 @@ def open_lists(paths: Sequence[str], options: ListOptions, schema: pa.Schema | N
     is missing, unreadable, empty or of no known format, or the column, and the way out.
     """
     opened = [_opened(source) for source in formats.sources(paths, options.input_format)]
-    found: list[Found] = []
+    headers: list[Header] = []
     sampled = 0
     for source, stream in opened:
         header, rows = _header(source, stream, max(SAMPLED_ROWS - sampled, _LATER_ROWS))
         sampled += rows
-        found.append((source.path, header, roles(header, options, source.path)))
+        headers.append(header)
+    if schema is None:  # else they may be those of an earlier list
+        _check_options(headers, options)
+    found: list[Found] = []
+    for (source, _), header in zip(opened, headers, strict=True):
+        name = formats.called(source)
+        found.append((name, header, roles(header, options, name)))
     names = carried_names(found)
     if schema is None:
-        _check_options(found, options)
         schema = carried_schema(found, names)
     check_columns(found, names, schema)
     files = [
@@ -90,11 +99,11 @@ def _opened(source: Source) -> tuple[Source, Replayed | None]:
     try:
         with _bytes(source, stream) as file:
             start = file.read1(_START)
-    except (OSError, Damaged) as error:
-        raise UsageError(f"{source.path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise _unreadable(source, error) from error
     if not source.format:
         source = replace(source, format=formats.guessed(start))
-    formats.check_start(start, source.path, source.format)
+    formats.check_start(start, formats.called(source), source.format)
     return source, stream
 
 
@@ -136,10 +145,18 @@ def _header(source: Source, stream: Replayed | None, sample: int) -> tuple[Heade
         return txt.HEADER, 0
     if source.format == "parquet":
         return parquet.header(source.path), 0
-    with _bytes(source, stream) as file:
-        if source.format == "jsonl":
-            return jsonl.header(file, source.path, sample)
-        return delimited.header(file, source.path, delimited.DELIMITERS[source.format]), 0
+    name = formats.called(source)
+    try:
+        with _bytes(source, stream) as file:
+            if source.format == "jsonl":
+                return jsonl.header(file, name, sample)
+            return delimited.header(file, name, delimited.DELIMITERS[source.format]), 0
+    except OSError as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: Source, error: OSError) -> UsageError:
+    return UsageError(f"{formats.called(source)}: cannot be read: {what_failed(error)}")
 
 
 def _chunks(file: _File, skip: int) -> Iterator[Chunk]:
@@ -155,15 +172,18 @@ def _chunks(file: _File, skip: int) -> Iterator[Chunk]:
             yield from delimited.read(data, delimited.DELIMITERS[file.source.format], file.picked, skip)
 
 
-def _check_options(found: Sequence[Found], options: ListOptions) -> None:
+def _check_options(headers: Sequence[Header], options: ListOptions) -> None:
     """A column that the user names must be in one of the lists: it may be a slip of the hand."""
-    there = list(dict.fromkeys(name for _, header, _ in found for name in header.columns))
+    there = list(dict.fromkeys(name for header in headers if not header.bare for name in header.columns))
     wanted = [("--drop-columns", name) for name in options.drop_columns]
-    if options.caption_col is not None:
-        wanted.append(("--caption-col", options.caption_col))
+    wanted += [("--caption-col", name) for name in (options.caption_col,) if name is not None]
+    wanted += [("--url-col", name) for name in (options.url_col,) if name is not None]
     for flag, name in wanted:
+        if all(header.bare for header in headers):
+            way_out = "if it has, call it .csv, .tsv or .jsonl, or say --input-format"
+            raise UsageError(f"{flag} {name}: a .txt list has no columns; {way_out}")
         if name not in there:
-            raise UsageError(f"{flag} {name}: no list has this column; there are {named(there)}")
+            raise UsageError(f"{flag} {name}: no list has such a column; there are: {named(there)}")
 
 
 def _described(files: Sequence[_File], names: dict[str, str]) -> str:

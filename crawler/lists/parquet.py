@@ -1,4 +1,8 @@
-"""Parquet: read in slices of a row group, one buffered page after the other, never a row group at once."""
+"""Parquet: read in slices of a row group, one buffered page after the other, never a row group at once.
+
+A row group that cannot be read ends the list, although those behind it could be: how far a list was read
+is one number, and rows left out in front of it would never be asked for again.
+"""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +12,8 @@ import pyarrow.parquet as pq
 
 from crawler.lists.fit import fit_array
 from crawler.lists.header import Header, Picked
-from crawler.lists.rows import MAX_CHARS, MAX_ROWS, BadRow, Chunk
+from crawler.lists.rows import MAX_CHARS, MAX_ROWS, Chunk
+from crawler.lists.streams import Damaged, what_failed
 from curator.dataset.columns import OWN_COLUMNS_KEY, carried_type
 from curator.errors import UsageError
 
@@ -20,7 +25,7 @@ def header(path: str) -> Header:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{path}: not a readable Parquet file: {error}") from error
+        raise UsageError(f"{path}: not a readable Parquet file: {what_failed(error)}") from error
     for name in schema.names:
         if len(schema.get_all_field_indices(name)) > 1:
             raise UsageError(f"{path}: two columns are called {name!r}: rename one")
@@ -29,31 +34,33 @@ def header(path: str) -> Header:
 
 
 def read(path: str, picked: Picked, skip: int) -> Iterator[Chunk]:
-    """The rows behind the first `skip`. Row groups in front of them are not read."""
+    """The rows behind the first `skip`. Row groups in front of them are not read.
+
+    Raises OSError behind all that could be read.
+    """
     names = list(dict.fromkeys([picked.url, *filter(None, picked.columns)]))
-    with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
-        before = 0
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if before + rows > skip:
-                yield from _read_group(file, group, names, picked, before, skip)
-            before += rows
+    try:
+        with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            before = 0
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if before + rows > skip:
+                    yield from _read_group(file, group, names, picked, before, skip)
+                before += rows
+    except (pa.ArrowException, OSError) as error:
+        raise Damaged(f"the Parquet data cannot be read here ({what_failed(error)})") from error
 
 
 def _read_group(
     file: pq.ParquetFile, group: int, names: list[str], picked: Picked, before: int, skip: int
 ) -> Iterator[Chunk]:
     about = file.metadata.row_group(group)
-    end = before + about.num_rows
     size = min(MAX_ROWS, max(1, MAX_CHARS * about.num_rows // max(1, about.total_byte_size)))
-    try:
-        for batch in file.iter_batches(size, row_groups=[group], columns=names, use_threads=False):
-            rest = batch.slice(max(0, skip - before))
-            before += len(batch)
-            if len(rest):
-                yield _chunk(rest, picked, before)
-    except (pa.ArrowException, OSError) as error:
-        yield Chunk(end, bad=[BadRow(before + 1, f"rows up to {end} cannot be read: {error}")])
+    for batch in file.iter_batches(size, row_groups=[group], columns=names, use_threads=False):
+        rest = batch.slice(max(0, skip - before))
+        before += len(batch)
+        if len(rest):
+            yield _chunk(rest, picked, before)
 
 
 def _chunk(batch: pa.RecordBatch, picked: Picked, end: int) -> Chunk:

@@ -7,11 +7,12 @@ from curator.dataset.columns import encode
 
 MAX_ROWS = 5_000  # of a batch
 MAX_CHARS = 1 << 22  # of a batch, about: rows of a megabyte come a few at a time
+MAX_LINE = 1 << 26  # bytes; a longer line is a bad row
 _SHOWN = 80  # characters of a bad row in its detail
 
-# A line that cannot be given as it is (too long, behind damaged data) is replaced by one that starts
-# with a byte UTF-8 never has and says why: every format then names it as a bad row.
-NOT_TEXT = b"\xff"
+# Stands for a line over MAX_LINE. It begins with a byte that UTF-8 never has: a bad row in every format.
+TOO_LONG = b"\xffa line over 64 MiB"
+_TOO_LONG = TOO_LONG.decode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row without a usable URL, and why."""
+    """A row that is no link, and why, to follow "urls.csv row 7: "."""
 
     row: int
     detail: str
@@ -69,9 +70,27 @@ class Chunk:
 
 def shown(text: str) -> str:
     """The beginning of a text that may hold anything, fit for a message."""
-    text = text.removeprefix(NOT_TEXT.decode("utf-8", "surrogateescape"))
-    cut = text[:_SHOWN] + ("..." if len(text) > _SHOWN else "")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+    return "".join(map(_printable, text[:_SHOWN])) + ("..." if len(text) > _SHOWN else "")
+
+
+def _printable(char: str) -> str:
+    if char.isprintable():
+        return char
+    if "\udc80" <= char <= "\udcff":  # a byte that is not UTF-8, as `surrogateescape` keeps it
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode()
+
+
+def not_text(text: str) -> str:
+    """What is wrong with a line or value that no file of ours can hold, as a detail; "" for any other."""
+    if text == _TOO_LONG:
+        return TOO_LONG[1:].decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        begin = max(0, error.start - _SHOWN // 2)
+        return f"not UTF-8: {'...' if begin else ''}{shown(text[begin:])}"
+    return ""
 
 
 def to_batch(source: int, chunk: Chunk) -> RowBatch:
@@ -96,17 +115,11 @@ def _bad_rows(rows: list[int], urls: list[str], data: list[str | None]) -> list[
     for row, url, values in zip(rows, urls, data, strict=True):
         if not url:
             found.append(BadRow(row, "no URL"))
-        elif not is_unicode(url):
-            found.append(BadRow(row, f"not UTF-8: {shown(url)}"))
-        elif values is not None and not is_unicode(values):
-            found.append(BadRow(row, f"not UTF-8: {shown(values)}"))
+        elif fault := not_text(url) or not_text(values or ""):
+            found.append(BadRow(row, fault))
     return found
 
 
 def is_unicode(text: str) -> bool:
     """False if bytes that are not UTF-8 or half a surrogate pair stand in it: no file of ours can hold it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not not_text(text)

@@ -2,22 +2,27 @@
 
 Lines end in LF, CRLF or CR. A block is cut behind its last LF, or its last CR where it has no LF; a CR
 that ends a block waits for what follows it, which may be its LF.
+
+Where the bytes cannot be read any further, whole lines in front are given first, then the OSError goes
+through. The line that it cuts in two is not given: half a URL may be another URL. Of gzip data that are
+cut, all is given; where they are damaged, the last few kilobytes in front of it are lost with it.
 """
 
 import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from crawler.lists.rows import MAX_ROWS, NOT_TEXT
+from crawler.lists.rows import MAX_LINE, MAX_ROWS, TOO_LONG
 
 BLOCK = 1 << 20
-MAX_LINE = 1 << 26  # a longer line is a bad row
 BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+_PIECE = 1 << 13  # bytes unpacked at a time: a piece in which damage shows is lost whole
 
 
 class Bytes(Protocol):
@@ -30,13 +35,25 @@ class Bytes(Protocol):
         """Let go of the file."""
 
 
-class Damaged(Exception):
-    """Compressed data ends early or does not check: nothing behind it can be read."""
+class Damaged(OSError):
+    """A list's data end early or do not check: nothing behind them can be read."""
+
+
+def what_failed(error: Exception) -> str:
+    """What an error of reading says, on one line and without the path: for a message that names the list."""
+    told = error.strerror if isinstance(error, OSError) else None
+    return " ".join((told or str(error)).split())
 
 
 def open_bytes(path: str) -> Bytes:
-    """The bytes of a list file, gunzipped where they are gzip, whatever the name says."""
-    return gunzipped(Path(path).open("rb"))
+    """The bytes of a list file, gunzipped where they are gzip. Raises OSError, also for a .gz that is not."""
+    with ExitStack() as failing:
+        file = failing.enter_context(Path(path).open("rb"))
+        found = gunzipped(file)
+        if found is file and path.casefold().endswith(".gz") and file.peek(1):
+            raise Damaged("not gzip data; if it is text, give it a name without .gz")
+        failing.pop_all()
+    return found
 
 
 def gunzipped(file: io.BufferedReader) -> Bytes:
@@ -45,21 +62,27 @@ def gunzipped(file: io.BufferedReader) -> Bytes:
 
 
 class Gunzipped:
-    """The contents of a gzip file; raises Damaged only behind everything that could be read."""
+    """The contents of a gzip file; raises OSError only behind everything that could be read."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         self._raw = file
         self._file = gzip.GzipFile(fileobj=file)
-        self._damage: Damaged | None = None
+        self._damage: OSError | None = None
 
     def read1(self, size: int, /) -> bytes:
-        """Up to `size` bytes: a gzip file gives them in small pieces, joined here."""
+        """Up to `size` bytes, unpacked piece by piece."""
         pieces: list[bytes] = []
         while size > 0 and self._damage is None:
             try:
-                piece = self._file.read1(size)
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                self._damage = Damaged(str(error))
+                piece = self._file.read1(min(size, _PIECE))
+            except EOFError:
+                self._damage = Damaged("the compressed data end here")
+                break
+            except (zlib.error, gzip.BadGzipFile) as error:
+                self._damage = Damaged(f"the compressed data are damaged here ({error})")
+                break
+            except OSError as error:
+                self._damage = error
                 break
             if not piece:
                 break
@@ -126,7 +149,7 @@ class LineBlock:
 
 
 def line_blocks(file: Bytes) -> Iterator[LineBlock]:
-    """Everything in `file` as blocks of whole lines, a byte order mark left out."""
+    """Everything in `file` as blocks of whole lines, a byte order mark left out. Raises OSError."""
     before = 0
     for data in _without_bom(_whole_lines(file)):
         lines = _count(data)
@@ -158,22 +181,19 @@ def _without_bom(blocks: Iterator[bytes]) -> Iterator[bytes]:
 def _whole_lines(file: Bytes) -> Iterator[bytes]:
     rest = bytearray()  # the beginning of a line whose end was not read yet
     too_long = False  # `rest` stands for that line, and what is left of it is passed over
-    try:
-        while block := file.read1(BLOCK):
-            if too_long:
-                end = min((at for at in map(block.find, (b"\n", b"\r")) if at >= 0), default=-1)
-                if end < 0:
-                    continue
-                block, too_long = block[end:], False
-            unseen = max(0, len(rest) - 1)  # the last byte may be a CR that waited
-            rest += block
-            if end := _end_of_lines(rest, unseen):
-                yield bytes(rest[:end])
-                del rest[:end]
-            if len(rest) > MAX_LINE:
-                rest[:], too_long = NOT_TEXT + b"the line is too long", True
-    except Damaged as error:  # a line cut in two is no link either
-        rest[:] = NOT_TEXT + f"the compressed data end here: {error}".encode()
+    while block := file.read1(BLOCK):
+        if too_long:
+            end = min((at for at in map(block.find, (b"\n", b"\r")) if at >= 0), default=-1)
+            if end < 0:
+                continue
+            block, too_long = block[end:], False
+        unseen = max(0, len(rest) - 1)  # the last byte may be a CR that waited
+        rest += block
+        if end := _end_of_lines(rest, unseen):
+            yield bytes(rest[:end])
+            del rest[:end]
+        if len(rest) > MAX_LINE:
+            rest[:], too_long = TOO_LONG, True
     if rest:
         yield bytes(rest)
 

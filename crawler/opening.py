@@ -17,7 +17,8 @@ from crawler.settings import Settings, fixed_of, merge
 from curator.dataset.card import write_card
 from curator.dataset.layout import Layout
 from curator.dataset.ledger import Ledger
-from curator.dataset.store import Run, Store, check_ledger_is_there, is_dataset, open_store, read_fixed
+from curator.dataset.place import check_ledger_is_there, check_unused
+from curator.dataset.store import Run, Store, is_dataset, is_made, open_store, read_fixed
 from curator.errors import UsageError
 
 
@@ -40,10 +41,14 @@ def open_crawl(
 
     `given`: settings named now; they override stored ones. Raises UsageError, with nothing touched.
     """
-    schema, stored = _known(out)
+    schema, stored, begun = _known(out)
     check_ledger_is_there(out)
-    if schema is None and not lists:
-        raise UsageError(f"{out} is not a dataset. To make one: crawl urls.txt --out {out}")
+    if not begun and not lists:
+        raise UsageError(
+            f"{out} was never begun: its first crawl was stopped at once. Run the same command again."
+            if is_dataset(out)
+            else f"{out} is not a dataset. To make one: crawl urls.txt --out {out}"
+        )
     settings = merge(stored, given)
     allow_sockets(settings.concurrency)
     settings.tls()
@@ -54,12 +59,13 @@ def open_crawl(
         out, fixed_of(given), opened.schema if opened and schema is None else None, ledger_path
     )
     try:
-        if schema is None:
+        with store.ledger.transaction():  # lists and run together: a run knows all the lists it was given
+            unread = list(_to_read(store, opened) if opened else ())
+            run = store.begin_run(settings.retried(), settings.stored())
+        if not store.layout.card.exists():
             write_card(store.layout, store.columns)
-        unread = list(_to_read(store, opened) if opened else ())
         broken_off: list[str] = []
         _read_on(store, options, {one.source for one in unread}, unread, broken_off)
-        run = store.begin_run(settings.retried(), settings.stored())
     except BaseException:
         store.close()
         raise
@@ -67,19 +73,21 @@ def open_crawl(
     return Opened(store, settings, run, tuple(unread), described, tuple(broken_off))
 
 
-def _known(out: Path) -> tuple[pa.Schema | None, dict[str, Any]]:
-    """The columns and stored settings of the dataset at `out`; (None, {}) where there is none."""
+def _known(out: Path) -> tuple[pa.Schema | None, dict[str, Any], bool]:
+    """Columns and stored settings of the dataset at `out`, and whether a run was begun; None, {} where is none."""
     if not is_dataset(out):
-        return None, {}
+        return None, {}, False
     ledger = Ledger(Layout(out).ledger, readonly=True)
     try:
-        if ledger.version == 0 or ledger.meta("fixed") is None:  # killed while it was being made
-            return None, {}
+        if not is_made(ledger):  # killed while it was being made
+            check_unused(Layout(out))
+            return None, {}, False
         fixed, columns = read_fixed(ledger)
         stored = dict(ledger.meta("settings") or {})
+        begun = ledger.db.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is not None
     finally:
         ledger.close()
-    return columns.schema, {**stored, **{name: getattr(fixed, name) for name in fixed.__slots__}}
+    return columns.schema, {**stored, **{name: getattr(fixed, name) for name in fixed.__slots__}}, begun
 
 
 def _options(settings: Settings) -> ListOptions:

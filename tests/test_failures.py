@@ -1,13 +1,15 @@
 """failures.parquet, summary.json and the card: what a user finds beside the shards."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curator.dataset import failures
+from curator.dataset import ledger as ledger_module
+from curator.dataset import tables
 from curator.dataset.columns import OWN_COLUMNS_KEY, RESERVED
 from curator.dataset.failures import OWN_FIELDS, failures_schema, write_failures
 from curator.dataset.store import Store
@@ -82,7 +84,7 @@ def test_our_columns_are_marked(tmp_path: Path) -> None:
 
 def test_pages_and_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written page by page in groups, every row is there once; written again, the file is replaced whole."""
-    monkeypatch.setattr(failures, "_GROUP", 5000)
+    monkeypatch.setattr(tables, "GROUP_ROWS", 5000)
     count = 12_001
     with opened(tmp_path / "data") as store:
         ingest(store, [url(n) for n in range(count)])
@@ -93,6 +95,22 @@ def test_pages_and_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert sorted(table.column("url").to_pylist()) == sorted(url(n) for n in range(count))
     assert pq.ParquetFile(tmp_path / "data" / "failures.parquet").metadata.num_row_groups == 3
     assert not list((tmp_path / "data").glob(".*.tmp"))
+
+
+def test_long_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures whose URLs exceed SQLite's longest value together are written all the same, page by page."""
+    monkeypatch.setattr(ledger_module, "PAGE_BYTES", 100_000)
+    monkeypatch.setattr(tables, "GROUP_BYTES", 300_000)
+    urls = [f"data:image/png;base64,{n:020000d}" for n in range(100)]
+    with opened(tmp_path / "data") as store:
+        ingest(store, urls)
+        store.begin_run((), {})
+        _lose_a_page(store)
+        store.ledger.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 500_000)
+        write_failures(store.layout, store.ledger, store.columns)
+        file = pq.ParquetFile(store.layout.failures)
+    assert sorted(file.read(["url"])["url"].to_pylist()) == urls
+    assert file.metadata.num_row_groups >= 5
 
 
 def _lose_a_page(store: Store) -> int:

@@ -43,13 +43,15 @@ CURATOR = """
     dataset.writer
     dataset.commit  dataset.store
     dataset.card  dataset.failures  dataset.summary
-    dataset.sealing
+    dataset.sealing  dataset.place
+    dataset.tables
     dataset.draw  dataset.tars  dataset.rows  dataset.captions
     dataset.ingest  dataset.records  dataset.shards
     dataset.ledger  dataset.lock  dataset.space  dataset.layout  dataset.columns
     measure  decode  exif  formats  lanczos  phash
     pool  worker  arena  shield
-    duplicates  rules
+    clusters
+    neighbours  duplicates  rules
     records  hosts  units  fixed
     reasons  errors
 """

@@ -10,6 +10,8 @@ import pytest
 
 from crawler.opening import open_crawl
 from curator.dataset.ingest import Ingest
+from curator.dataset.ledger import Ledger
+from curator.dataset.store import Store
 from curator.errors import UsageError
 from tests.command import tree
 from tests.crawling import LOCAL, write_list
@@ -136,3 +138,68 @@ def test_a_list_named_twice_is_read_once(tmp_path: Path):
     opened = open_crawl([str(urls), str(urls)], tmp_path / "data", {})
     assert len(opened.unread) == 1
     opened.store.close()
+
+
+@pytest.mark.parametrize("step", ["open_store", "begin_run", "add_source"])
+def test_a_start_cut_short_is_no_crawl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str):
+    """Ended before its run was begun, a dataset knows none of its lists, and says so instead of finishing."""
+    out = tmp_path / "data"
+    lists = [str(write_list(tmp_path / name, URLS)) for name in ("a.txt", "b.txt")]
+
+    def end_there(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        if step == "open_store":
+            cut.setattr(Ledger, "create", end_there)
+        elif step == "begin_run":
+            cut.setattr(Store, step, end_there)
+        else:
+            real, calls = Store.add_source, iter((True, False))
+            cut.setattr(Store, step, lambda *given: real(*given) if next(calls) else end_there())
+        with pytest.raises(KeyboardInterrupt):
+            open_crawl(lists, out, LOCAL | {"user_agent": "mine"})
+    with pytest.raises(UsageError, match="never begun"):
+        open_crawl([], out, LOCAL)
+    opened = open_crawl(lists, out, LOCAL | {"user_agent": "mine"})
+    opened.store.close()
+    assert [one.from_row for one in opened.unread] == [0, 0]
+    opened = open_crawl([], out, LOCAL)
+    opened.store.close()
+    assert (len(opened.unread), opened.settings.user_agent) == (2, "mine")
+
+
+def test_a_list_is_known_with_the_run_that_was_given_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of two lists added to a dataset by a start that was cut short, none is known and no setting is kept."""
+    out = tmp_path / "data"
+    read_all(out, write_list(tmp_path / "urls.txt", URLS))
+    lists = [str(write_list(tmp_path / name, URLS)) for name in ("a.txt", "b.txt")]
+
+    def end_there(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr("crawler.opening.Store.begin_run", end_there)
+        with pytest.raises(KeyboardInterrupt):
+            open_crawl(lists, out, LOCAL)
+    opened = open_crawl([], out, LOCAL)
+    opened.store.close()
+    assert opened.unread == ()
+
+
+def test_a_missing_card_is_written(tmp_path: Path):
+    """A dataset whose card is not there, by a kill or otherwise, gets it at its next start."""
+    out = tmp_path / "data"
+    open_crawl([str(write_list(tmp_path / "urls.txt", URLS))], out, LOCAL).store.close()
+    (out / "README.md").unlink()
+    open_crawl([], out, LOCAL).store.close()
+    assert (out / "README.md").exists()
+
+
+def test_a_ledger_that_cannot_be_made_leaves_nothing(tmp_path: Path):
+    """A folder named with --ledger is refused before anything is made."""
+    lists = write_list(tmp_path / "urls.txt", URLS)
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="is a folder"):
+        open_crawl([str(lists)], tmp_path / "data", LOCAL, ledger_path=tmp_path)
+    assert tree(tmp_path) == before

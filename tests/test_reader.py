@@ -1,11 +1,14 @@
 """`Dataset`: every committed sample once, with its row and its image, whatever happens meanwhile."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from curator.dataset import Dataset
+from curator.dataset import ledger as ledger_module
+from curator.dataset import reader as reader_module
 from curator.dataset.columns import RESERVED
 from curator.dataset.rows import SAMPLE_FIELDS
 from curator.errors import CorruptDataset, UsageError
@@ -121,12 +124,34 @@ def test_rows_while_their_shard_is_sealed(tmp_path: Path, monkeypatch: pytest.Mo
     assert table.column("url").to_pylist() == [link.url for link in links[:5]]
 
 
+@pytest.mark.parametrize("seal", [True, False])
+def test_long_rows_come_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seal: bool) -> None:
+    """What is held at once is bounded in bytes too, of a sealed shard and of an open one."""
+    for module in (ledger_module, reader_module):
+        monkeypatch.setattr(module, "PAGE_BYTES", 100_000)
+    with opened(tmp_path / "data", CAPTIONED, shard_size=100) as store:
+        ingest(store, [url(n) for n in range(40)], [f'["{n:010000d}",{n}]' for n in range(40)])
+        store.begin_run((), {})
+        with closing(committer(store)) as writing:
+            writing.commit([saved(link, picture(0)) for link in drawn(store)])
+            if seal:
+                writing.seal()
+    batches = list(Dataset(tmp_path / "data").row_batches(["caption"]))
+    assert sorted(int(text[-9:]) for batch in batches for text in batch["caption"].to_pylist()) == list(
+        range(40)
+    )
+    assert max(map(len, batches)) <= 10
+
+
 def test_no_dataset(tmp_path: Path) -> None:
     """A folder without a ledger is named, with how to make a dataset."""
     with pytest.raises(UsageError, match="crawl LIST"):
         Dataset(tmp_path)
     (tmp_path / "ledger.sqlite").touch()  # killed before its tables were made
     with pytest.raises(UsageError, match="never begun"):
+        Dataset(tmp_path)
+    (tmp_path / "failures.parquet").touch()  # no start leaves this
+    with pytest.raises(CorruptDataset, match=r"failures\.parquet is there"):
         Dataset(tmp_path)
 
 

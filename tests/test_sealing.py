@@ -1,15 +1,24 @@
 """Sealing: whole under the final name or not there, from whatever a kill left."""
 
 import json
+import sqlite3
 import tarfile
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from curator.dataset import Dataset
+from curator.dataset import Dataset, tables
+from curator.dataset import ledger as ledger_module
+from curator.dataset.layout import Layout
+from curator.dataset.sealing import begin_sealing, finish_sealing
+from curator.dataset.store import Store
 from curator.dataset.verify import verify
-from tests.datasets import BARE, CAPTIONED, make, opened
+from curator.errors import CorruptDataset
+from tests.command import tree
+from tests.datasets import BARE, CAPTIONED, committer, drawn, ingest, make, opened, picture, saved, url
 from tests.killed import Killed, killed_at_each_step
 
 
@@ -94,3 +103,64 @@ def test_nothing_saved_seals_nothing(tmp_path: Path) -> None:
         pass
     assert verify(tmp_path / "empty").problems == ()
     assert Dataset(tmp_path / "empty").rows().num_rows == 0
+
+
+def with_long_captions(store: Store, count: int, length: int) -> None:
+    """Save `count` images whose captions are `length` characters, all in the open shard."""
+    ingest(store, [url(n) for n in range(count)], [f'["{n:0{length}d}",{n}]' for n in range(count)])
+    run = store.begin_run((), {})
+    with closing(committer(store, run.id)) as writing:
+        for i, link in enumerate(drawn(store)):
+            writing.commit([saved(link, picture(i % 4))])
+
+
+def test_rows_beyond_one_value_are_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard whose rows exceed SQLite's longest value is sealed page by page, in row groups, and reads back."""
+    monkeypatch.setattr(ledger_module, "PAGE_BYTES", 200_000)
+    monkeypatch.setattr(tables, "GROUP_BYTES", 400_000)
+    root = tmp_path / "data"
+    with opened(root, CAPTIONED, shard_size=100) as store:
+        with_long_captions(store, 60, 20_000)
+        store.ledger.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000_000)
+        begin_sealing(store.ledger, 0)
+        finish_sealing(store.ledger, store.layout, store.columns, 0)
+
+    groups = pq.ParquetFile(root / "images" / "00000.parquet").metadata
+    rows = [groups.row_group(i).num_rows for i in range(groups.num_row_groups)]
+    assert (sum(rows), max(rows) < 20) == (60, True)
+    assert verify(root).problems == ()
+    assert [len(sample.caption or "") for sample in Dataset(root)] == [20_000] * 60
+
+
+def both(layout: Layout) -> None:
+    """Somebody's archive under the final name."""
+    layout.tar(0).write_bytes(b"precious")
+
+
+def neither(layout: Layout) -> None:
+    """The archive is gone."""
+    layout.part(0).unlink()
+
+
+def shorter(layout: Layout) -> None:
+    """Another archive in place of ours."""
+    layout.part(0).rename(layout.tar(0))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"), [(both, "both there"), (neither, "missing"), (shorter, "were written")]
+)
+def test_another_archive_is_not_taken_for_ours(
+    tmp_path: Path, damage: Callable[[Layout], None], told: str
+) -> None:
+    """Sealing that finds an archive it cannot have left stops, with nothing changed."""
+    root = tmp_path / "data"
+    make(root, samples=3, failures=0, pending=0, seal=False)
+    with opened(root, CAPTIONED) as store:
+        begin_sealing(store.ledger, 0)
+        damage(store.layout)
+        before = tree(root / "images")
+        with pytest.raises(CorruptDataset, match=told):
+            finish_sealing(store.ledger, store.layout, store.columns, 0)
+        assert tree(root / "images") == before
+        assert store.ledger.db.execute("SELECT state FROM shards").fetchall() == [("sealing",)]

@@ -1,5 +1,6 @@
 """Opening a dataset for writing: whose it is, what is fixed, and which run goes on."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from curator.dataset import store as store_module
+from curator.dataset import place
 from curator.dataset.ledger import Ledger
 from curator.dataset.store import open_store
 from curator.errors import CorruptDataset, UsageError
-from tests.datasets import BARE, CAPTIONED, ingest, opened, url
+from tests.command import tree
+from tests.datasets import BARE, CAPTIONED, committer, ingest, make, opened, url
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -20,6 +22,55 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"holiday\.jpg"):
         open_store(tmp_path, {}, None)
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+@pytest.mark.parametrize("name", ["00000.tar", "00000.parquet", "00000_stats.json", "00000.tar.part"])
+def test_shards_of_another_tool_are_refused(tmp_path: Path, name: str) -> None:
+    """A folder without a ledger whose images/ holds anything is not written into, and stays as it was."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / name).write_bytes(b"precious")
+    before = tree(tmp_path)
+    with pytest.raises(UsageError, match="another folder with --out"):
+        open_store(tmp_path, {}, None)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_an_emptied_ledger_is_told(tmp_path: Path, seal: bool) -> None:
+    """A dataset whose ledger was emptied is not begun anew over its images."""
+    make(tmp_path / "data", seal=seal)
+    for path in (tmp_path / "data").glob("ledger.sqlite*"):
+        path.write_bytes(b"")
+    before = tree(tmp_path / "data" / "images")
+    with pytest.raises(CorruptDataset, match=r"is empty, but images/00000\.parquet is there"):
+        open_store(tmp_path / "data", {}, None)
+    assert tree(tmp_path / "data" / "images") == before
+    assert (tmp_path / "data" / "ledger.sqlite").stat().st_size == 0
+
+
+@pytest.mark.parametrize("name", ["00002.tar", "00002_stats.json", "00003.tar.part", "00012.parquet"])
+def test_files_that_the_ledger_does_not_know_are_told(tmp_path: Path, name: str) -> None:
+    """A file where a next shard would be written stops the start; other names and shards of ours do not."""
+    make(tmp_path / "data", samples=10, seal=False)
+    images = tmp_path / "data" / "images"
+    (images / "notes.txt").touch()
+    opened_store = open_store(tmp_path / "data", {}, None)
+    opened_store.close()
+    (images / name).write_bytes(b"precious")
+    before = tree(images)
+    with pytest.raises(CorruptDataset, match=name):
+        open_store(tmp_path / "data", {}, None)
+    assert tree(images) == before
+
+
+def test_what_a_start_left_before_its_first_commit_is_ours(tmp_path: Path) -> None:
+    """Bytes appended to a new shard by a start that was killed before its commit are cut, not refused."""
+    with opened(tmp_path / "data") as store:
+        store.ledger.db.execute("INSERT INTO shards (id, state, started) VALUES (0, 'open', 0)")
+        store.layout.part(0).write_bytes(b"half a sample")
+    with opened(tmp_path / "data") as store:
+        committer(store).close()
+        assert store.layout.part(0).stat().st_size == 0
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -120,6 +171,35 @@ def test_a_ledger_of_another_dataset_is_refused(tmp_path: Path) -> None:
     open_store(tmp_path / "one", {}, None, elsewhere).close()
 
 
+def test_a_place_that_cannot_hold_a_ledger_is_told(tmp_path: Path) -> None:
+    """A folder, and a path through a file, are refused before the dataset's folder is made."""
+    (tmp_path / "file").touch()
+    for elsewhere in (tmp_path, tmp_path / "file" / "ledger.sqlite"):
+        with pytest.raises(UsageError, match="--ledger"):
+            open_store(tmp_path / "data", {}, None, elsewhere)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_copy_does_not_share_the_ledger(tmp_path: Path) -> None:
+    """A folder copied with the link to its ledger is refused and told how to get its own; one moved is not."""
+    one, two, elsewhere = tmp_path / "one", tmp_path / "two", tmp_path / "l.sqlite"
+    open_store(one, {}, BARE, elsewhere).close()
+    shutil.copytree(one, two, symlinks=True)
+    with pytest.raises(UsageError, match=f"ledger of {one}.* cp {elsewhere} {two}/ledger.sqlite"):
+        open_store(two, {}, None)
+    open_store(one, {}, None).close()
+    shutil.rmtree(two)
+    one.rename(two)
+    for _ in range(2):
+        open_store(two, {}, None).close()
+    shutil.copytree(two, one, symlinks=True)
+    with pytest.raises(UsageError, match=f"ledger of {two}"):
+        open_store(one, {}, None)
+    (two / "ledger.sqlite").unlink()
+    elsewhere.rename(two / "ledger.sqlite")
+    open_store(two, {}, None, two / "ledger.sqlite").close()
+
+
 def test_a_lost_ledger_is_told(tmp_path: Path) -> None:
     """A dataset whose ledger is gone is not taken for a stranger's folder, and no new ledger is made."""
     with opened(tmp_path / "data") as store:
@@ -135,7 +215,7 @@ def test_a_network_file_system_is_refused_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where WAL cannot work, the way out is named, and no ledger is left behind."""
-    monkeypatch.setattr(store_module, "_file_system", lambda folder: "nfs4")
+    monkeypatch.setattr(place, "_file_system", lambda folder: "nfs4")
     with pytest.raises(UsageError, match="--ledger PATH"):
         open_store(tmp_path / "data", {}, None)
     assert not (tmp_path / "data" / "ledger.sqlite").exists()

@@ -5,21 +5,20 @@ crawl: that one carries the input columns on and leaves ours behind.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curator.dataset.columns import OWN_COLUMNS_KEY, decode, to_array
 from curator.dataset.layout import Layout, replace_whole, sync_folder
-from curator.dataset.ledger import WAITING, Ledger
+from curator.dataset.ledger import WAITING, Ledger, Pages
 from curator.dataset.rows import Columns
+from curator.dataset.tables import write_table
 from curator.hosts import host_of
 from curator.reasons import BY_CODE, Reason
 
 PAGE = 5_000
-_GROUP = 5 * PAGE  # rows per row group: small ones make a poor Parquet file, large ones take memory
-_GROUP_BYTES = 64 << 20  # of Arrow data, for lists with long columns
 
 OWN_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("uid", pa.string()),
@@ -37,7 +36,7 @@ _PAGE_QUERY = f"""
     SELECT json_array(lower(hex(f.uid)), f.state, coalesce(f.attempts, 0), l.url, l.data, v.http_status,
                       v.detail, v.final_url, lower(hex(v.duplicate_of)), v.distance) AS row
     FROM frontier f JOIN links l ON l.id = f.link JOIN verdicts v ON v.uid = f.uid
-    WHERE f.uid > ? AND f.state > {WAITING} AND f.state <> {Reason.SAVED.code} ORDER BY f.uid LIMIT {PAGE}
+    WHERE f.uid > ? AND f.state > {WAITING} AND f.state <> {Reason.SAVED.code} ORDER BY f.uid LIMIT ?
 """
 
 
@@ -56,16 +55,16 @@ def write_failures(layout: Layout, ledger: Ledger, columns: Columns) -> None:
 
 def _write(file: BinaryIO, ledger: Ledger, columns: Columns) -> None:
     schema = failures_schema(columns)
-    after, group = b"", []
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        while rows := ledger.rows(_PAGE_QUERY, after):
+    write_table(file, schema, (_table(rows, columns, schema) for rows in _pages(ledger)))
+
+
+def _pages(ledger: Ledger) -> Iterator[list[list[Any]]]:
+    pages, after, last = Pages(ledger, _PAGE_QUERY, PAGE), b"", False
+    while not last:
+        rows, last = pages.page(after)
+        if rows:
             after = bytes.fromhex(rows[-1][0])
-            group.append(_table(rows, columns, schema))
-            if len(group) * PAGE >= _GROUP or sum(page.nbytes for page in group) >= _GROUP_BYTES:
-                writer.write_table(pa.concat_tables(group))
-                group = []
-        if group:
-            writer.write_table(pa.concat_tables(group))
+            yield rows
 
 
 def _table(rows: list[list[Any]], columns: Columns, schema: pa.Schema) -> pa.Table:

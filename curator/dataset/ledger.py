@@ -11,20 +11,25 @@ Why the statements here handle a thousand rows in one step
 - CPython's sqlite3 lets go of the GIL around every step. Beside a busy event loop each re-take may
   cost a switch interval (5 ms), so a row-by-row `executemany` of 5,000 rows can take half a minute.
   Rows go in as one multi-row VALUES statement, and come out as one JSON array.
+- Such an array is one value, and SQLite makes none beyond 10^9 bytes. A list decides how long its rows
+  are (`data:` URLs, captions), so what is read page by page is bounded in bytes too: see `Pages`.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from curator.dataset.space import why_not_written
 from curator.errors import CorruptDataset, UsageError
 from curator.reasons import Reason
 
 FORMAT = 1
 PENDING, WAITING = 0, 1  # states of a link without a verdict; every other state is a Reason's code
+PAGE_BYTES = 16 << 20  # a page of rows ends with the row that reaches this, in characters of JSON
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -74,22 +79,23 @@ class Ledger:
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
-        mode = "ro" if readonly else "rwc"
-        uri = f"{path.absolute().as_uri()}?mode={mode}"
         try:
-            self.db = sqlite3.connect(
-                uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False
-            )
+            self.db = _connect_to_read(path) if readonly else _connect(path, "rwc")
             self.db.execute("PRAGMA query_only = on" if readonly else "PRAGMA synchronous = FULL")
             self.db.execute("PRAGMA temp_store = MEMORY")
             # writes are local (see above), so a small cache serves; it counts in the crawl's memory
             self.db.execute("PRAGMA cache_size = -16384")
-            self.version = int(self.db.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.DatabaseError as error:
+            self.version = _version(self.db)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where the schema is damaged
+            if (hindrance := _hindrance(path, readonly=readonly)) is not None:
+                raise UsageError(hindrance) from error
             raise CorruptDataset(
                 f"{path}: cannot be read as a ledger ({error}). Restore it from a backup; "
                 "the sealed shards in images/ stay readable without it."
             ) from error
+        if not readonly and (hindrance := _hindrance(path, readonly=False)) is not None:
+            self.db.close()  # SQLite opens such a file to be read, and fails at the first commit
+            raise UsageError(hindrance)
         if self.version not in (0, FORMAT):
             raise UsageError(f"{path}: written by a newer version (format {self.version}); upgrade.")
 
@@ -112,7 +118,13 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One durable step: everything inside is committed and synced, or nothing is."""
+        """One durable step: everything inside is committed and synced, or nothing is.
+
+        Inside another it is a part of that one.
+        """
+        if self.db.in_transaction:
+            yield self.db
+            return
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield self.db
@@ -130,7 +142,8 @@ class Ledger:
     def rows(self, query: str, *arguments: object) -> list[list[Any]]:
         """The rows of `query` (columns named c0, c1, ... by position do not matter), fetched in one step.
 
-        `query` selects exactly one JSON value per row, e.g. `SELECT json_array(a, b) AS row ...`.
+        `query` selects exactly one JSON value per row, e.g. `SELECT json_array(a, b) AS row ...`. All rows
+        together are held in memory, several times over: `Pages` is for what may be long.
         """
         text = self.db.execute(f"SELECT json_group_array(json(row)) FROM ({query})", arguments).fetchone()[0]
         rows: list[list[Any]] = json.loads(text)
@@ -150,9 +163,12 @@ class Ledger:
         return self.db.total_changes - before
 
     def meta(self, key: str) -> Any:
-        """The JSON value stored under `key`, None when there is none."""
+        """The JSON value stored under `key`, None when there is none. Raises CorruptDataset."""
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+        try:
+            return json.loads(row[0]) if row else None
+        except (TypeError, ValueError) as error:
+            raise CorruptDataset(f"{self.path}: {key!r} in meta is damaged ({error}).") from error
 
     def set_meta(self, key: str, value: object) -> None:
         """Store a JSON value under `key` (inside the caller's transaction, if there is one)."""
@@ -174,3 +190,93 @@ class Ledger:
     def close(self) -> None:
         """Close the connection."""
         self.db.close()
+
+
+class Page(NamedTuple):
+    """Some rows of a query; `last`: it has no more after them."""
+
+    rows: list[Any]
+    last: bool
+
+
+class Pages:
+    """The rows of one query, a page at a time: at most `limit` rows, ended by the one that reaches PAGE_BYTES.
+
+    `query` selects one JSON value per row as `row`, in an order that its first parameters can go on
+    from, and ends in `LIMIT ?`, which is filled in here.
+
+    A page is read to its limit, also where its bytes end it before, so each asks for no more rows than
+    the one before says will fit, and for four times as many where those were short.
+    """
+
+    def __init__(self, ledger: Ledger, query: str, limit: int) -> None:
+        self._ledger, self._limit, self._asked = ledger, limit, limit
+        self._query = (
+            "SELECT json_group_array(json(row)), coalesce(max(total), 0) FROM"
+            f" (SELECT row, sum(length(row)) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM ({query}))"
+            " WHERE total - length(row) < ?"
+        )
+
+    def page(self, *arguments: object, limit: int | None = None) -> Page:
+        """The page that `arguments` begin; never empty unless nothing is left. `limit`: fewer rows."""
+        asked = min(self._asked, limit or self._limit)
+        text, size = self._ledger.db.execute(self._query, (*arguments, asked, PAGE_BYTES)).fetchone()
+        rows = json.loads(text)
+        if rows:
+            fitting = PAGE_BYTES * len(rows) // size
+            self._asked = max(1, min(self._limit, fitting, 4 * self._asked))
+        return Page(rows, len(rows) < asked and size < PAGE_BYTES)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that reads, also where nothing may be written.
+
+    SQLite coordinates readers and writer through files beside the ledger and fails where it cannot make
+    them. A ledger without a write-ahead log has no writer and is whole, so then it is read as it lies.
+    """
+    db = _connect(path, "ro")
+    try:
+        _version(db)
+    except sqlite3.OperationalError as error:
+        refused = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not refused or not os.access(path, os.R_OK) or _has_log(path):
+            raise
+        db.close()
+        db = _connect(path, "ro&immutable=1")
+    return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _has_log(path: Path) -> bool:
+    """Whether commits are in a write-ahead log beside the ledger."""
+    real = path.resolve()  # where the path is a link, SQLite keeps its files beside what it leads to
+    with suppress(OSError):
+        return real.with_name(f"{real.name}-wal").stat().st_size > 0
+    return False
+
+
+def _hindrance(path: Path, *, readonly: bool) -> str | None:
+    """What permissions or a read-only disk forbid, None when it is not that. Asked for without opening the
+    file: closing it would drop the locks that SQLite holds on it in this process."""
+    real = path.resolve()
+    if real.is_dir():
+        return f"{path} is a folder, not a ledger. Name a file."
+    if real.exists() and not os.access(real, os.R_OK):
+        return f"{path}: cannot be read (Permission denied). Ask its owner, or read it as that user."
+    changed = real if real.exists() else real.parent
+    if not readonly and not os.access(changed, os.W_OK):
+        return f"{path}: cannot be written ({why_not_written(changed)}). Work as the user who owns it."
+    if readonly and _has_log(path) and not os.access(real.parent, os.W_OK):
+        return (
+            f"{path}: what was last committed lies in a log beside it, which can only be read where files can be "
+            f"made ({why_not_written(real.parent)}). Copy the dataset to where you may write, and read the copy."
+        )
+    return None

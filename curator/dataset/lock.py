@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from curator.dataset.space import is_full
 from curator.errors import UsageError
 
 
 class WriterLock:
     """Holds the dataset's `.lock` until closed.
 
-    Raises UsageError naming the process that holds it.
+    Raises UsageError naming the process that holds it, or why it cannot be taken.
     """
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            if is_full(error, path.parent):
+                raise
+            raise UsageError(f"{path}: cannot be written ({error.strerror}).") from error
         if not _taken(self._fd):
             holder = _holder(self._fd)
             os.close(self._fd)

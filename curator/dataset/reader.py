@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.layout import Layout
-from curator.dataset.ledger import Ledger
+from curator.dataset.ledger import PAGE_BYTES, Ledger
+from curator.dataset.place import check_unused
 from curator.dataset.rows import Columns
-from curator.dataset.sealing import ledger_rows, rows_to_table
-from curator.dataset.store import is_dataset, read_fixed
+from curator.dataset.sealing import LedgerRows, rows_to_table
+from curator.dataset.store import is_dataset, is_made, read_fixed
 from curator.dataset.tars import open_shard, read_sample
 from curator.errors import CorruptDataset, UsageError
 
@@ -72,7 +73,10 @@ class Dataset:
                 yield from self._samples(ledger, shard, samples)
 
     def row_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The rows of all samples, or those `columns` of them, at most 1,000 at once. Raises UsageError."""
+        """The rows of all samples, or those `columns` of them, at most 1,000 and some 16 MB at once.
+
+        Raises UsageError for a column that there is not, CorruptDataset.
+        """
         wanted = list(self.schema.names if columns is None else columns)
         unknown = [name for name in wanted if name not in self.schema.names]
         if unknown:
@@ -117,14 +121,18 @@ class Dataset:
 
 
 def open_to_read(root: Path) -> Ledger:
-    """The dataset's ledger, to be read only. Raises UsageError where there is none."""
+    """The dataset's ledger, to be read only.
+
+    Raises UsageError where there is none, CorruptDataset where it was emptied.
+    """
     if not is_dataset(root):
         raise UsageError(
             f"{root} is not a dataset: it holds no ledger.sqlite. `crawl LIST --out {root}` makes one."
         )
     ledger = Ledger(Layout(root).ledger, readonly=True)
-    if ledger.version == 0 or ledger.meta("columns") is None:
+    if not is_made(ledger):
         ledger.close()
+        check_unused(Layout(root))
         raise UsageError(f"{root} is a dataset that was never begun; run the crawl again to make it.")
     return ledger
 
@@ -133,9 +141,9 @@ def shard_rows(
     layout: Layout, ledger: Ledger, columns: Columns, shard: int, samples: int, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """The first `samples` rows of a shard, columns `names`, wherever they are: ledger first, then Parquet."""
-    done = 0
+    rows, done = LedgerRows(ledger, PAGE), 0
     while done < samples:
-        page = ledger_rows(ledger, shard, done, min(done + PAGE, samples))
+        page = rows.page(shard, done, samples)
         if not page:
             yield from _parquet_rows(layout, shard, done, samples, names)
             return
@@ -149,7 +157,7 @@ def _parquet_rows(
     path, at = layout.parquet(shard), 0
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(PAGE, columns=list(names)):
+            for batch in _batches(file, names):
                 part = batch.slice(max(0, start - at), max(0, end - max(at, start)))
                 at += len(batch)
                 if len(part):
@@ -158,6 +166,14 @@ def _parquet_rows(
         raise CorruptDataset(f"{path}: cannot be read ({error}). Restore it from a backup.") from error
     if at < end:
         raise CorruptDataset(f"{path}: {at:,} rows, but {end:,} were committed. Restore it from a backup.")
+
+
+def _batches(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some rows of one row group at a time: groups are bounded in what they unpack to, see tables.py."""
+    for at in range(file.num_row_groups):
+        group = file.metadata.row_group(at)
+        fitting = PAGE_BYTES * group.num_rows // max(group.total_byte_size, 1)
+        yield from file.iter_batches(max(1, min(PAGE, fitting)), row_groups=[at], columns=list(names))
 
 
 def _committed(ledger: Ledger) -> list[tuple[int, int]]:

@@ -8,19 +8,26 @@ all of it again from whichever names exist: the rows are in the ledger until the
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curator.dataset.columns import to_array
 from curator.dataset.layout import Layout, replace_whole, sync_folder
-from curator.dataset.ledger import Ledger
+from curator.dataset.ledger import Ledger, Pages
 from curator.dataset.rows import Columns
-from curator.dataset.shards import OpenShard
+from curator.dataset.shards import OpenShard, sealed_size
+from curator.dataset.tables import write_table
+from curator.errors import CorruptDataset
 
+_BACKUP = "Put back what was there, from a backup if need be; nothing was changed."
 _PAGE = 1_000  # rows turned from JSON to Arrow at once
+# As text inside JSON: SQLite's JSON has no NaN.
+_ROWS = (
+    "SELECT json_quote(row) AS row FROM samples WHERE shard = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?"
+)
 
 
 def begin_sealing(ledger: Ledger, shard: int) -> None:
@@ -30,17 +37,20 @@ def begin_sealing(ledger: Ledger, shard: int) -> None:
 
 
 def finish_sealing(ledger: Ledger, layout: Layout, columns: Columns, shard: int) -> None:
-    """All steps after the first, from whatever a kill left of them."""
+    """All steps after the first, from whatever a kill left of them.
+
+    Raises CorruptDataset, with nothing changed, where the archive is not what the steps leave.
+    """
     length, samples = ledger.db.execute(
         "SELECT length, samples FROM shards WHERE id = ?", (shard,)
     ).fetchone()
-    pages = (ledger_rows(ledger, shard, start, start + _PAGE) for start in range(0, samples, _PAGE))
-    table = pa.concat_tables([rows_to_table(page, columns) for page in pages])
-    replace_whole(layout.parquet(shard), lambda file: pq.write_table(table, file, compression="zstd"))
+    whole = _is_whole(layout, shard, length)
+    tables = _tables(ledger, columns, shard, samples)
+    replace_whole(layout.parquet(shard), lambda file: write_table(file, columns.samples, tables))
     stats = json.dumps(_stats(ledger, shard), indent=4).encode()
     replace_whole(layout.stats(shard), lambda file: file.write(stats))
     sync_folder(layout.images)
-    if not layout.tar(shard).exists():
+    if not whole:
         part = OpenShard(layout, shard, length, samples)
         part.finish()
         part.close()
@@ -57,17 +67,41 @@ def finish_interrupted(ledger: Ledger, layout: Layout, columns: Columns) -> None
         finish_sealing(ledger, layout, columns, shard)
 
 
-def ledger_rows(ledger: Ledger, shard: int, start: int, end: int) -> list[dict[str, Any]]:
-    """The rows `start` to `end` of an unsealed shard; none once it is sealed.
+class LedgerRows:
+    """The rows of unsealed shards, a page at a time, at most `limit` at once."""
 
-    Fetched in one step (see ledger.py), as text: SQLite's JSON has no NaN.
-    """
-    texts = ledger.db.execute(
-        "SELECT json_group_array(row) FROM"
-        " (SELECT row FROM samples WHERE shard = ? AND idx >= ? AND idx < ? ORDER BY idx)",
-        (shard, start, end),
-    ).fetchone()[0]
-    return [json.loads(text) for text in json.loads(texts)]
+    def __init__(self, ledger: Ledger, limit: int = _PAGE) -> None:
+        self._pages = Pages(ledger, _ROWS, limit)
+
+    def page(self, shard: int, start: int, end: int) -> list[dict[str, Any]]:
+        """Rows of `shard` from `start` on, none of them `end` or beyond; none at all once it is sealed."""
+        return [json.loads(text) for text in self._pages.page(shard, start, end).rows]
+
+
+def _is_whole(layout: Layout, shard: int, length: int) -> bool:
+    """Whether the archive has its final name already."""
+    tar, part = layout.tar(shard), layout.part(shard)
+    if not tar.exists():
+        if not part.exists():
+            raise CorruptDataset(f"{part}: missing, but {length:,} bytes of it were committed. {_BACKUP}")
+        return False
+    if part.exists():
+        raise CorruptDataset(f"{tar} and {part.name} are both there, and one of them is not ours. {_BACKUP}")
+    if (found := tar.stat().st_size) != sealed_size(length):
+        raise CorruptDataset(f"{tar}: {found:,} bytes, but {sealed_size(length):,} were written. {_BACKUP}")
+    return True
+
+
+def _tables(ledger: Ledger, columns: Columns, shard: int, samples: int) -> Iterator[pa.Table]:
+    rows, done = LedgerRows(ledger), 0
+    while done < samples:
+        page = rows.page(shard, done, samples)
+        if not page:
+            raise CorruptDataset(
+                f"{ledger.path}: shard {shard} has {samples:,} samples, but {done:,} rows. {_BACKUP}"
+            )
+        done += len(page)
+        yield rows_to_table(page, columns)
 
 
 def rows_to_table(rows: list[dict[str, Any]], columns: Columns) -> pa.Table:

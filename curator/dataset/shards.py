@@ -45,6 +45,12 @@ def padding(size: int) -> bytes:
     return bytes(-size % BLOCK)
 
 
+def sealed_size(length: int) -> int:
+    """Bytes of the whole archive whose members take `length`."""
+    end = length + 2 * BLOCK
+    return end + (-end % RECORD)
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One file of a sample."""
@@ -131,8 +137,7 @@ class OpenShard:
 
     def finish(self) -> None:
         """Write the end of the archive and sync it; `rename` comes next."""
-        end = self.length + 2 * BLOCK
-        self._write([bytes(end - self.length + (-end % RECORD))], self.length)
+        self._write([bytes(sealed_size(self.length) - self.length)], self.length)
         os.fsync(self._fd)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Telling a full disk from all other trouble."""
+"""Telling a full disk, and one that takes nothing at all, from all other trouble."""
 
 import errno
 import os
@@ -16,6 +16,11 @@ def free_bytes(folder: Path) -> int:
     """What we may still write on the disk of `folder`."""
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
+
+
+def why_not_written(path: Path) -> str:
+    """What `os.access` does not say of a path that may not be written."""
+    return os.strerror(errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES)
 
 
 def is_full(error: BaseException, folder: Path) -> bool:

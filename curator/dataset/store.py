@@ -14,13 +14,21 @@ import pyarrow as pa
 from curator.dataset.layout import Layout, sync_folder
 from curator.dataset.ledger import Ledger
 from curator.dataset.lock import WriterLock
+from curator.dataset.place import (
+    check_free,
+    check_ledger_is_there,
+    check_local,
+    check_shard_files,
+    check_unused,
+    claim,
+    make_private,
+    prepare_elsewhere,
+)
 from curator.dataset.rows import Columns
 from curator.dataset.sealing import finish_interrupted
-from curator.errors import UsageError
+from curator.dataset.space import why_not_written
+from curator.errors import CorruptDataset, UsageError
 from curator.fixed import Fixed
-
-_OURS = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", ".lock", ".reserve", "images"}
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "lustre", "ceph"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +126,11 @@ class Store:
 
 
 def is_dataset(root: Path) -> bool:
-    """Whether `root` holds a dataset of ours."""
-    return Layout(root).ledger.is_file()
-
-
-def check_ledger_is_there(root: Path) -> None:
-    """Raise UsageError for a dataset of ours that has lost its ledger."""
-    layout = Layout(root)
-    linked = layout.ledger.is_symlink() and layout.card.exists()  # the card is written after the ledger
-    if not layout.ledger.exists() and (linked or any(layout.images.glob("*.tar*"))):
-        raise UsageError(
-            f"{root} has images, but its ledger is missing: {layout.ledger.resolve()}. Put it back from a backup, or "
-            f"link it where it is now: ln -s PATH {layout.ledger}. The images stay readable without it."
-        )
+    """Whether `root` holds a dataset of ours. Raises UsageError where that cannot be seen."""
+    try:
+        return Layout(root).ledger.is_file()
+    except PermissionError as error:
+        raise UsageError(f"{root}: cannot be read ({error.strerror}).") from error
 
 
 def open_store(
@@ -142,15 +142,21 @@ def open_store(
     that a kill cut short.
 
     Raises UsageError for a folder that cannot be, or is not, a dataset of ours, for one that another
-    process is writing, and for settings or columns that differ from those it was made with.
+    process is writing, and for settings or columns that differ from those it was made with;
+    CorruptDataset for one whose ledger and files are not of one dataset. Nothing is changed then.
     """
     layout = Layout(root)
     new = not is_dataset(root)
+    check_ledger_is_there(root)
+    if ledger_path is not None:
+        prepare_elsewhere(layout, ledger_path)
     _make_folder(layout, new=new)
     lock = WriterLock(layout.lock)
     try:
         ledger = _open_ledger(layout, ledger_path)
         try:
+            check_shard_files(layout, ledger)
+            claim(layout, ledger)
             kept, columns = _fix(ledger, fixed, schema)
             finish_interrupted(ledger, layout, columns)
         except BaseException:
@@ -162,80 +168,55 @@ def open_store(
     return Store(layout, lock, ledger, kept, columns)
 
 
+def is_made(ledger: Ledger) -> bool:
+    """Whether the ledger is a dataset's; not so when its making was cut short, or it was emptied."""
+    return ledger.version != 0 and ledger.meta("fixed") is not None
+
+
 def read_fixed(ledger: Ledger) -> tuple[Fixed, Columns]:
-    """What was fixed when the dataset was made."""
-    stored = ledger.meta("fixed")
-    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(ledger.meta("columns"))))
-    return Fixed(**stored), Columns(schema)
+    """What was fixed when the dataset was made. Raises CorruptDataset."""
+    stored, columns = ledger.meta("fixed"), ledger.meta("columns")
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(columns)))
+        return Fixed(**stored), Columns(schema)
+    except (TypeError, ValueError, OSError, pa.ArrowException) as error:
+        raise CorruptDataset(
+            f"{ledger.path}: what was fixed for the dataset is damaged ({error}). Restore it from a backup."
+        ) from error
 
 
 def _make_folder(layout: Layout, *, new: bool) -> None:
-    root = layout.root
+    root, hindrance = layout.root, None
     try:
-        check_ledger_is_there(root)
-        if new and root.exists() and (strangers := sorted(set(os.listdir(root)) - _OURS)):  # noqa: PTH208 - names
-            raise UsageError(
-                f"{root} is not empty and not a dataset of ours (it holds {strangers[0]}). "
-                "Name another folder with --out; a new one is made."
-            )
+        if new:
+            check_free(layout)
         layout.images.mkdir(parents=True, exist_ok=True)
         if not os.access(root, os.W_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied")
+            hindrance = why_not_written(root)
         sync_folder(root)
     except OSError as error:
-        raise UsageError(
-            f"{root}: cannot be written ({error.strerror}). Name another folder with --out."
-        ) from error
+        hindrance = error.strerror
+    if hindrance is not None:
+        raise UsageError(f"{root}: cannot be written ({hindrance}). Name another folder with --out.")
 
 
 def _open_ledger(layout: Layout, elsewhere: Path | None) -> Ledger:
     """Open or make the ledger; one kept elsewhere is reached through a symbolic link."""
-    if elsewhere is not None:
-        _link_ledger(layout, elsewhere)
-    place = layout.ledger.resolve()
-    kind = _file_system(place.parent)
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise UsageError(
-            f"{place}: SQLite's WAL does not work on {kind}. Keep the ledger on a local disk with --ledger PATH; "
-            "the shards may stay where they are."
-        )
-    if not place.exists():  # headers given with --header are stored: nobody else may read them
-        os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o600))
-    ledger = Ledger(place)
-    if ledger.version == 0:
-        ledger.create()
-    return ledger
-
-
-def _link_ledger(layout: Layout, elsewhere: Path) -> None:
-    """Let the dataset's ledger be `elsewhere`, which no other dataset may use."""
-    if layout.ledger.exists() or layout.ledger.is_symlink():
-        if layout.ledger.resolve() != elsewhere.resolve():
-            raise UsageError(
-                f"The ledger of {layout.root} is {layout.ledger.resolve()}. Leave --ledger away."
-            )
-    elif elsewhere.exists():
-        raise UsageError(
-            f"{elsewhere} exists: it may be the ledger of another dataset. Name a new path with --ledger. "
-            f"If it is this dataset's own: ln -s {elsewhere.absolute()} {layout.ledger}"
-        )
-    else:
-        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+    if elsewhere is not None and not os.path.lexists(layout.ledger):
         layout.ledger.symlink_to(elsewhere.absolute())
-
-
-def _file_system(folder: Path) -> str:
-    """The type of the file system `folder` is on, "" where it cannot be told."""
-    mounts = Path("/proc/self/mounts")
-    if not mounts.exists():
-        return ""
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, point, name, *_ = line.split(" ")
-        point = point.replace("\\040", " ")
-        if folder.is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, name
-    return kind
+    place = layout.ledger.resolve()
+    check_local(place)
+    make_private(place)
+    ledger = Ledger(place)
+    try:
+        if not is_made(ledger):
+            check_unused(layout)
+        if ledger.version == 0:
+            ledger.create()
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
 
 
 def _fix(ledger: Ledger, given: Mapping[str, object], schema: pa.Schema | None) -> tuple[Fixed, Columns]:

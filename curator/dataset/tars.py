@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from curator.dataset.layout import Layout
-from curator.dataset.shards import BLOCK, RECORD, header, padding
+from curator.dataset.shards import BLOCK, header, padding, sealed_size
 
 _BUFFER = 1 << 20
 
@@ -49,8 +49,7 @@ def read_sample(file: BinaryIO, key: str, *, has_caption: bool) -> StoredSample:
 def read_end(file: BinaryIO) -> None:
     """The end of a sealed archive: zeros up to a whole record and no more. Raises ValueError."""
     at = file.tell()
-    end = at + 2 * BLOCK
-    expected = bytes(end - at + (-end % RECORD))
+    expected = bytes(sealed_size(at) - at)
     if file.read(len(expected) + 1) != expected:
         raise ValueError("what follows the last sample is not the end of an archive")
 

@@ -60,7 +60,7 @@ def verify(root: Path) -> Report:
                 for shard in shards:
                     checker.check(shard)
                 _check_folder(layout, shards, problems)
-        except (CorruptDataset, sqlite3.DatabaseError) as error:
+        except (CorruptDataset, sqlite3.DatabaseError, UnicodeDecodeError) as error:
             problems.add(f"{layout.ledger.name}: {error}")
             return Report(tuple(problems.listed), problems.found, 0, 0, 0, 0, 0)
     return Report(

@@ -87,7 +87,7 @@ def _told(problems: Problems) -> Iterator[None]:
     """A damaged page ends the check that meets it, and is told; the other checks go on."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         problems.add(f"ledger.sqlite: {error}")
 
 

@@ -30,7 +30,10 @@ from curator.errors import CorruptDataset
 from curator.reasons import Reason
 
 # What reading a damaged file or row may raise, foreign libraries' own errors included.
-_DAMAGE = (OSError, sqlite3.DatabaseError, pa.ArrowException, CorruptDataset, ValueError, TypeError, KeyError)
+_DAMAGE = (
+    *(OSError, sqlite3.DatabaseError, pa.ArrowException, CorruptDataset),
+    *(ValueError, TypeError, KeyError, OverflowError),  # the last: a moment beyond Python's calendar
+)
 
 
 @dataclass(frozen=True, slots=True)

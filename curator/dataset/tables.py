@@ -1,0 +1,23 @@
+"""Parquet files written in bounded memory: tables come a page at a time and are joined to row groups."""
+
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+GROUP_ROWS = 25_000  # rows per row group: small ones make a poor Parquet file, large ones take memory
+GROUP_BYTES = 64 << 20  # of Arrow data, for rows that are long
+
+
+def write_table(file: BinaryIO, schema: pa.Schema, pages: Iterable[pa.Table]) -> None:
+    """Write `pages`, all of `schema`, as one Parquet file."""
+    group: list[pa.Table] = []
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for page in pages:
+            group.append(page)
+            if sum(map(len, group)) >= GROUP_ROWS or sum(part.nbytes for part in group) >= GROUP_BYTES:
+                writer.write_table(pa.concat_tables(group))
+                group = []
+        if group:
+            writer.write_table(pa.concat_tables(group))

@@ -84,7 +84,9 @@ class Settings:
                 "one growing body could wait for ever. Raise --memory or lower --max-bytes."
             )
         if 0 < self.max_aspect < 1:
-            raise UsageError(f"--max-aspect must be 0 (any) or at least 1, not {self.max_aspect}: nothing could pass.")
+            raise UsageError(
+                f"--max-aspect must be 0 (any) or at least 1, not {self.max_aspect}: nothing could pass."
+            )
         if not self.user_agent.strip() or not self.user_agent.isprintable() or not self.user_agent.isascii():
             raise UsageError("--user-agent must say who you are, in printable ASCII.")
         if self.dedup not in ("none", "bytes", "phash"):

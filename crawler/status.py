@@ -66,14 +66,22 @@ def status(root: Path, hosts: int = 30, sample: int = SAMPLE) -> Status:
         raise UsageError(
             f"{root}: no dataset here (no {layout.ledger.name}). Name the folder given to --out."
         )
-    with closing(Ledger(layout.ledger, readonly=True)) as ledger:
+    with closing(_open(layout)) as ledger:
         return _read(ledger, layout, hosts, sample)
 
 
 def listed_in(root: Path) -> Listed:
     """The rows of all lists ever read into the dataset at `root`. Raises CorruptDataset."""
-    with closing(Ledger(Layout(root).ledger, readonly=True)) as ledger:
+    with closing(_open(Layout(root))) as ledger:
         return _listed(ledger)[0]
+
+
+def _open(layout: Layout) -> Ledger:
+    ledger = Ledger(layout.ledger, readonly=True)
+    if ledger.version == 0:
+        ledger.close()
+        raise UsageError(f"{layout.root} is a dataset that was never begun; run the crawl again to make it.")
+    return ledger
 
 
 def writer_of(lock: Path) -> str:

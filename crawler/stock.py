@@ -142,11 +142,11 @@ class Stock:
             return 0
         self._next_due = None
         self._released.clear()
-        links, next_due = await in_thread(self._read_due, now)
+        links, last, next_due = await in_thread(self._read_due, now)
         taken = self._accept(links)
         self.waiting -= taken
         known = [due for due in (next_due, self._next_due) if due is not None]
-        if len(links) == PAGE or any(link.uid not in self._held for link in links):
+        if not last or any(link.uid not in self._held for link in links):
             known.append(now if taken else now + 1.0)  # more are due, or some found no room: look again
         self._next_due = min(known, default=None)
         return taken
@@ -158,11 +158,11 @@ class Stock:
             return False
         self._dry = False
         self._released.clear()
-        links = await in_thread(self._read_page, self._after)
+        links, last = await in_thread(self._read_page, self._after)
         taken = self._accept(links)
         self._found_in_pass += taken
         now = time.monotonic()
-        if len(links) == PAGE:
+        if not last:
             self._after = links[-1].uid
         else:
             self._exhausted = self._found_in_pass == 0
@@ -178,10 +178,10 @@ class Stock:
 
     async def _last_pass(self) -> bool:
         """One whole pass with nothing held; whether it found anything after all."""
-        after, links = b"", None
-        while links is None or len(links) == PAGE:
+        after, last = b"", False
+        while not last:
             self._released.clear()
-            links = await in_thread(self._read_page, after)
+            links, last = await in_thread(self._read_page, after)
             after = links[-1].uid if links else b""
             if self._accept(links):
                 return True
@@ -215,12 +215,13 @@ class Stock:
                 self._held.add(link.uid)
         return len(self._held) - before
 
-    def _read_page(self, after: bytes) -> list[Link]:
-        return [_link(drawn) for drawn in self._draw.page(after)]
+    def _read_page(self, after: bytes) -> tuple[list[Link], bool]:
+        drawn, last = self._draw.page(after)
+        return [_link(one) for one in drawn], last
 
-    def _read_due(self, now: float) -> tuple[list[Link], float | None]:
-        links = [_link(drawn) for drawn in self._draw.due(now)]
-        return links, self._draw.next_due(now)
+    def _read_due(self, now: float) -> tuple[list[Link], bool, float | None]:
+        drawn, last = self._draw.due(now)
+        return [_link(one) for one in drawn], last, self._draw.next_due(now)
 
 
 @contextmanager

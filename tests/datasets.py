@@ -60,7 +60,7 @@ def ingest(store: Store, urls: Sequence[str], data: Sequence[str | None] | None 
 def drawn(store: Store, run: int = 1, **options: object) -> list[Drawn]:
     """Every link that is to be fetched, in uid order."""
     with closing(Draw(store.ledger.path, run, **options)) as draw:
-        return draw.page(b"")
+        return draw.page(b"").drawn
 
 
 def committer(store: Store, run: int = 1, extension: str = "jpg") -> Committer:

@@ -3,20 +3,27 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from curator.dataset import draw as draw_module
 from curator.dataset.draw import Draw, lowest
 from curator.reasons import Reason
 from tests.datasets import committer, drawn, ingest, lost, opened, postponed, url
 
 
-def test_pages_walk_all_links_in_uid_order(tmp_path: Path) -> None:
-    """Page after page past a cursor gives every pending link once, sorted by uid."""
+def test_pages_walk_all_links_in_uid_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page past a cursor gives every pending link once, sorted by uid, and says when it is the last."""
+    monkeypatch.setattr(draw_module, "PAGE", 10)
     with opened(tmp_path / "data") as store:
         ingest(store, [url(n) for n in range(25)])
         with closing(Draw(store.ledger.path, 1)) as draw:
-            found, after = [], b""
-            while page := draw.page(after, limit=10):
+            found, after, last, pages = [], b"", False, 0
+            while not last:
+                page, last = draw.page(after)
                 found += page
                 after = page[-1].uid
+                pages += 1
+            assert pages == 3
             assert draw.left() == 25
     assert [link.uid for link in found] == sorted(link.uid for link in found)
     assert {link.url for link in found} == {url(n) for n in range(25)}
@@ -31,10 +38,10 @@ def test_decided_and_waiting_links_are_not_drawn(tmp_path: Path) -> None:
         with closing(committer(store)) as writing:
             writing.commit([lost(a), postponed(b, due=20.0), postponed(c, due=10.0)])
         with closing(Draw(store.ledger.path, 1)) as draw:
-            assert draw.page(b"") == [d]
+            assert draw.page(b"").drawn == [d]
             assert draw.next_due() == 10.0
-            assert [link.uid for link in draw.due(15.0)] == [c.uid]
-            assert [(link.uid, link.attempts, link.tries) for link in draw.due(20.0)] == [
+            assert [link.uid for link in draw.due(15.0).drawn] == [c.uid]
+            assert [(link.uid, link.attempts, link.tries) for link in draw.due(20.0).drawn] == [
                 (c.uid, 1, 1),
                 (b.uid, 1, 1),
             ]

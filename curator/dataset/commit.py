@@ -7,12 +7,13 @@ on the next start; a kill after it leaves nothing to do. Verdicts commit in the 
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.layout import Layout, sample_key
-from curator.dataset.ledger import WAITING, Ledger
+from curator.dataset.ledger import WAITING, Ledger, Pages
 from curator.dataset.records import Event, Postponed, Verdict
 from curator.dataset.rows import Columns, Listed, sample_row, texts
 from curator.dataset.sealing import begin_sealing, finish_sealing
@@ -185,14 +186,7 @@ class Committer:
         if not saved:
             return {}
         links = json.dumps([verdict.link for verdict in saved])
-        found = {
-            link: (url, row, data)
-            for link, url, row, data in self._ledger.rows(
-                "SELECT json_array(id, url, row, data) AS row FROM links"
-                " WHERE id IN (SELECT value FROM json_each(?))",
-                links,
-            )
-        }
+        found = {link: (url, row, data) for link, url, row, data in self._listed_rows(links)}
         others = self._other_captions(saved) if self._columns.has_caption else {}
         listed = {}
         for verdict in saved:
@@ -203,6 +197,19 @@ class Committer:
                 captions = list(dict.fromkeys([*([own] if own else []), *others.get(verdict.uid, [])]))
             listed[verdict.uid] = Listed(url, row, data, captions)
         return listed
+
+    def _listed_rows(self, links: str) -> Iterator[list[Any]]:
+        pages = Pages(
+            self._ledger,
+            "SELECT json_array(id, url, row, data) AS row FROM links"
+            " WHERE id IN (SELECT value FROM json_each(?1)) AND id > ?2 ORDER BY id LIMIT ?",
+            len(links),  # characters: more than there are links
+        )
+        after, last = 0, False
+        while not last:
+            rows, last = pages.page(links, after)
+            yield from rows
+            after = rows[-1][0] if rows else after
 
     def _other_captions(self, saved: Sequence[Verdict]) -> dict[bytes, list[str]]:
         """Captions of later listings. Asked for only once there is one: most lists have none."""

@@ -6,8 +6,9 @@ own. Used by one thread at a time.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from curator.dataset.ledger import PENDING, WAITING, Ledger
+from curator.dataset.ledger import PENDING, WAITING, Ledger, Page, Pages
 from curator.dataset.records import Drawn
 from curator.reasons import TRANSIENT
 
@@ -19,6 +20,13 @@ _DRAWN = (
     "SELECT json_array(hex(f.uid), f.link, l.url, coalesce(f.attempts, 0),"
     " CASE WHEN f.run = ?1 THEN f.tries ELSE 0 END) AS row"
 )
+
+
+class Links(NamedTuple):
+    """A page of links, at most PAGE; `last`: there are no more after them."""
+
+    drawn: list[Drawn]
+    last: bool
 
 
 class Draw:
@@ -44,23 +52,26 @@ class Draw:
             few = "" if most_attempts is None else f" AND coalesce(f.attempts, 0) < {int(most_attempts)}"
             self._wanted += f" OR (f.state IN ({codes}) AND f.run < {int(run)}{few})"
         self._wanted += ")"
-
-    def page(self, after: bytes, limit: int = PAGE) -> list[Drawn]:
-        """The next links past `after` in uid order (b"" begins a pass); fewer than `limit`: the end."""
-        return self._drawn(
-            f"{_DRAWN} FROM frontier f JOIN links l ON l.id = f.link"
-            f" WHERE f.uid > ?2 AND f.uid <= ?3 AND {self._wanted} ORDER BY f.uid LIMIT ?4",
-            *(self._run, after, self._last, limit),
+        drawn = f"{_DRAWN} FROM frontier f JOIN links l ON l.id = f.link"
+        self._pages = Pages(
+            self._ledger,
+            f"{drawn} WHERE f.uid > ?2 AND f.uid <= ?3 AND {self._wanted} ORDER BY f.uid LIMIT ?",
+            PAGE,
+        )
+        self._due_pages = Pages(
+            self._ledger,
+            f"{drawn} WHERE f.state = {WAITING} AND (f.due <= ?2 OR f.due >= ?2 + {LONGEST_WAIT})"
+            " AND f.uid <= ?3 ORDER BY f.due LIMIT ?",
+            PAGE,
         )
 
-    def due(self, now: float, limit: int = PAGE) -> list[Drawn]:
+    def page(self, after: bytes) -> Links:
+        """The next links past `after` in uid order (b"" begins a pass)."""
+        return _links(self._pages.page(self._run, after, self._last))
+
+    def due(self, now: float) -> Links:
         """Waiting retries whose time has come, oldest first."""
-        return self._drawn(
-            f"{_DRAWN} FROM frontier f JOIN links l ON l.id = f.link"
-            f" WHERE f.state = {WAITING} AND (f.due <= ?2 OR f.due >= ?2 + {LONGEST_WAIT}) AND f.uid <= ?3"
-            " ORDER BY f.due LIMIT ?4",
-            *(self._run, now, self._last, limit),
-        )
+        return _links(self._due_pages.page(self._run, now, self._last))
 
     def next_due(self, after: float = -1.0) -> float | None:
         """When the first retry waiting beyond `after` is due (epoch seconds), None when none waits."""
@@ -89,11 +100,12 @@ class Draw:
         """Close the connection."""
         self._ledger.close()
 
-    def _drawn(self, query: str, *arguments: object) -> list[Drawn]:
-        return [
-            Drawn(bytes.fromhex(uid), link, url, attempts, tries)
-            for uid, link, url, attempts, tries in self._ledger.rows(query, *arguments)
-        ]
+
+def _links(page: Page) -> Links:
+    drawn = [
+        Drawn(bytes.fromhex(uid), link, url, attempts, tries) for uid, link, url, attempts, tries in page.rows
+    ]
+    return Links(drawn, page.last)
 
 
 def retryable(ledger: Ledger) -> int:

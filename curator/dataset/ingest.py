@@ -21,7 +21,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from curator.dataset.ledger import PENDING, Ledger
+from curator.dataset.ledger import PENDING, Ledger, Pages
 
 FIRST_RUN = 5_000
 LARGEST_RUN = 1 << 19  # 24 bytes each in memory
@@ -59,6 +59,9 @@ class Ingest:
         last = ledger.db.execute("SELECT max(id) FROM links").fetchone()[0] or 0
         self._last_link: int = max(last, self._merged)
         self._restaged = self._merged  # links up to here are merged or in the staged run
+        self._unmerged_links = Pages(
+            ledger, "SELECT json_array(id, url) AS row FROM links WHERE id > ? ORDER BY id LIMIT ?", FIRST_RUN
+        )
         self._staged: list[tuple[bytes, Links]] = []  # a blob of uids and the links, a slice each
         self._staged_rows = 0
         self._run: tuple[Uids, Links] | None = None  # the sorted run being merged
@@ -143,12 +146,8 @@ class Ingest:
         self._ledger.db.execute(f"DELETE FROM links WHERE id IN (SELECT column2 FROM {repeats})", flat)
 
     def _restage(self) -> None:
-        rows = self._ledger.rows(
-            "SELECT json_array(id, url) AS row FROM links WHERE id > ? ORDER BY id LIMIT ?",
-            self._restaged,
-            FIRST_RUN,
-        )
-        self._restaged = rows[-1][0] if rows else self._last_link
+        rows, last = self._unmerged_links.page(self._restaged)
+        self._restaged = self._last_link if last else rows[-1][0]
         self._keep([url for _, url in rows], np.array([link for link, _ in rows], dtype=np.int64))
 
     def _keep(self, urls: Sequence[str], links: Links) -> None:

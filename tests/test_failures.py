@@ -99,13 +99,13 @@ def test_pages_and_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_long_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures whose URLs exceed SQLite's longest value together are written all the same, page by page."""
-    monkeypatch.setattr(ledger_module, "PAGE_BYTES", 100_000)
-    monkeypatch.setattr(tables, "GROUP_BYTES", 300_000)
     urls = [f"data:image/png;base64,{n:020000d}" for n in range(100)]
     with opened(tmp_path / "data") as store:
         ingest(store, urls)
         store.begin_run((), {})
         _lose_a_page(store)
+        monkeypatch.setattr(ledger_module, "PAGE_BYTES", 100_000)
+        monkeypatch.setattr(tables, "GROUP_BYTES", 300_000)
         store.ledger.db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 500_000)
         write_failures(store.layout, store.ledger, store.columns)
         file = pq.ParquetFile(store.layout.failures)

@@ -63,6 +63,11 @@ def verify(root: Path) -> Report:
         except (CorruptDataset, sqlite3.DatabaseError, UnicodeDecodeError) as error:
             problems.add(f"{layout.ledger.name}: {error}")
             return Report(tuple(problems.listed), problems.found, 0, 0, 0, 0, 0)
+        except Exception as error:  # damage that was told already may turn any value into any other
+            if not problems.found:
+                raise
+            problems.add(f"{layout.ledger.name}: {error!r}")
+            return Report(tuple(problems.listed), problems.found, 0, 0, 0, 0, 0)
     return Report(
         tuple(problems.listed), problems.found, totals.links, totals.unmerged,
         *(len(shards), checker.samples, checker.bytes),

@@ -89,6 +89,10 @@ def _told(problems: Problems) -> Iterator[None]:
         yield
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         problems.add(f"ledger.sqlite: {error}")
+    except Exception as error:  # damage that was told already may turn any value into any other
+        if not problems.found:
+            raise
+        problems.add(f"ledger.sqlite: {error!r}")
 
 
 def _check_pages(ledger: Ledger, problems: Problems) -> None:

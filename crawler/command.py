@@ -23,7 +23,6 @@ from crawler.status_report import render_status, status_as_dict
 from crawler.text import harmless, json_line, tell
 from crawler.view import LiveView, PlainLines
 from curator.dataset.place import check_ledger_is_there
-from curator.dataset.space import full_disk_told
 from curator.dataset.store import is_dataset
 from curator.errors import Interrupted, UsageError
 
@@ -57,9 +56,8 @@ def run_crawl(
     """Crawl as the command line asks; the exit code. Raises CurateError."""
     lists, root = which(paths, out)
     try:
-        with full_disk_told(root):
-            # before there is a loop: Ctrl-C then ends the wait for a pipe that says nothing
-            opened = open_crawl(lists, root, given, ledger_path=ledger)
+        # before there is a loop: Ctrl-C then ends the wait for a pipe that says nothing
+        opened = open_crawl(lists, root, given, ledger_path=ledger)
         crawled = uvloop.run(_crawl(opened, str(root), terminal))
     except (asyncio.CancelledError, KeyboardInterrupt):
         again = f"To continue: crawl {shlex.quote(str(root))}" if is_dataset(root) else "Nothing was begun."

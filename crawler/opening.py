@@ -18,6 +18,7 @@ from curator.dataset.card import write_card
 from curator.dataset.layout import Layout
 from curator.dataset.ledger import Ledger
 from curator.dataset.place import check_ledger_is_there, check_unused
+from curator.dataset.space import full_disk_told
 from curator.dataset.store import Run, Store, is_dataset, is_made, open_store, read_fixed
 from curator.errors import UsageError
 
@@ -39,8 +40,14 @@ def open_crawl(
 ) -> Opened:
     """Open or make the dataset at `out` for crawling `lists` (none: continue with those it knows).
 
-    `given`: settings named now; they override stored ones. Raises UsageError, with nothing touched.
+    `given`: settings named now; they override stored ones. Raises UsageError, with nothing touched, and
+    DiskFull.
     """
+    with full_disk_told(out):
+        return _open(lists, out, given, ledger_path)
+
+
+def _open(lists: Sequence[str], out: Path, given: Mapping[str, Any], ledger_path: Path | None) -> Opened:
     schema, stored, begun = _known(out)
     check_ledger_is_there(out)
     if not begun and not lists:

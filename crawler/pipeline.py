@@ -86,8 +86,7 @@ async def crawl(
 
     Raises UsageError with nothing touched, DiskFull with everything that was committed safe.
     """
-    with full_disk_told(Path(out)):
-        opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
+    opened = open_crawl([str(one) for one in lists], Path(out), given, ledger_path=ledger_path)
     return await crawl_opened(opened, stop=stop, view=view, note=note)
 
 
@@ -141,11 +140,10 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         store.end_run(opened.run.id, finished=False, seconds=time.monotonic() - started)
     bridge.raise_failure()
     totals = read_totals(store.ledger)
-    with full_disk_told(store.layout.root):
-        if finished:  # only with its failures written: a kill in between writes them again
-            await in_thread(write_failures, store.layout, store.ledger, store.columns)
-            store.end_run(opened.run.id, finished=True, seconds=0.0)
-        write_summary(store.layout, store.ledger)
+    if finished:  # only with its failures written: a kill in between writes them again
+        await in_thread(write_failures, store.layout, store.ledger, store.columns)
+        store.end_run(opened.run.id, finished=True, seconds=0.0)
+    write_summary(store.layout, store.ledger)
     return Crawled(
         root=store.layout.root,
         snapshot=replace(ran.snapshot, shards=totals.sealed, stored=totals.stored),

@@ -23,7 +23,7 @@ class Snapshot:
     known: int  # distinct URLs in the frontier or read and about to be
     reading: bool  # whether lists are still being read
     rows: int  # rows of lists read now
-    bad_rows: int  # rows with no URL at all, in all
+    bad_rows: int  # of those, the ones that are no links
     counts: Mapping[Reason, int]  # verdicts, in all
     pending: int  # links without a verdict, waiting retries included; of the sample, when there is one
     waiting: int  # of those, retries that wait for their time

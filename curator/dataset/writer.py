@@ -32,11 +32,9 @@ _ROWS_AHEAD = 4  # slices of lists read and not yet staged
 class WriterGauges:
     """Where the writer's time goes, and how far lists are read; read by the live view at any time."""
 
-    commits: int = 0
     busy: float = 0.0  # seconds in commits
-    ingesting: float = 0.0  # seconds in ingest
     rows: int = 0  # rows of lists staged
-    bad_rows: int = 0  # of those, without any URL
+    bad_rows: int = 0  # of those, the ones that are no links
     unmerged: int = 0  # of those, not yet in the frontier
 
 
@@ -232,7 +230,6 @@ class Writer(threading.Thread):
             if not is_full(error, self._store.ledger.path.parent):
                 raise
             self._last_commit(batch, error)
-        self.gauges.commits += 1
         self.gauges.busy += time.monotonic() - started
         self._tell(batch)
         self._check_space()
@@ -248,7 +245,6 @@ class Writer(threading.Thread):
         self._listener.committed(batch, read_totals(self._store.ledger))
 
     def _take_rows(self, rows: Rows | None) -> None:
-        started = time.monotonic()
         if rows is None:
             new = self._ingest.step()
             self._listener.merged(new, complete=False)
@@ -257,7 +253,6 @@ class Writer(threading.Thread):
             self.gauges.rows += len(rows.urls) + len(rows.bad)
             self.gauges.bad_rows += len(rows.bad)
         self.gauges.unmerged = self._ingest.unmerged
-        self.gauges.ingesting += time.monotonic() - started
         self._check_space()
 
     def _check_space(self) -> None:

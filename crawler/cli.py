@@ -5,54 +5,28 @@ Modules that do the work are imported inside the commands, since worker processe
 """
 
 import gc
-import io
 import os
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, cast
 
 import click
 from click_default_group import DefaultGroup
 
 from crawler.settings import Settings
-from curator.errors import CurateError, Interrupted
-from curator.units import parse_size
+from curator.errors import Interrupted
+from curator.flags import Names, Setting, Size, added, ended
 
 # A crawl makes some hundred objects per image and nearly no cycles: Python's 700 would spend a tenth of the
 # event loop's time on looking for them.
 _GC_THRESHOLD = 20_000
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Size(click.ParamType[int]):
-    """Bytes, written like 512M."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Bytes of a size on the command line."""
-        try:
-            return parse_size(str(value))
-        except CurateError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names separated by commas."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names in a list on the command line."""
-        return tuple(name.strip() for name in str(value).split(",") if name.strip())
+setting = Setting(DEFAULTS)
 
 
 class Commands(DefaultGroup):  # type: ignore[misc] # the library ships no types
@@ -68,22 +42,6 @@ class Commands(DefaultGroup):  # type: ignore[misc] # the library ships no types
         """The flags of the default command, then the other commands."""
         run.format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
-
-
-def setting(name: str, help: str, kind: Any = None, *, multiple: bool = False) -> Callable[[F], F]:  # noqa: A002 - click's own word
-    """One field of Settings as a flag; its default stands there alone."""
-    flag, default = f"--{name.replace('_', '-')}", DEFAULTS[name]
-    if isinstance(default, bool):
-        return click.option(flag, name, is_flag=True, default=None, help=help)
-    shown = _shown(default, kind)
-    text = f"{help}  [default: {shown}]" if shown else help
-    return click.option(flag, name, type=kind or type(default), default=None, multiple=multiple, help=text)
-
-
-def _shown(default: object, kind: Any) -> str:
-    if isinstance(kind, Size) and isinstance(default, int):
-        return f"{default >> 20}M" if default < 1 << 30 else f"{default >> 30}G"
-    return "" if default in ("", (), 0) else str(default)
 
 
 _SETTINGS = [
@@ -134,13 +92,6 @@ _SETTINGS = [
 ]
 
 
-def with_settings(command: F) -> F:
-    """Add every setting's flag, in order."""
-    for option in reversed(_SETTINGS):
-        command = option(command)
-    return command
-
-
 @click.group(cls=Commands, default="run", context_settings={"max_content_width": 110})
 @click.version_option(package_name="crawl-curate")
 def commands() -> None:
@@ -159,7 +110,7 @@ _group = cast("click.Group", commands)  # typed, as DefaultGroup is not
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the dataset; made where there is none."
 )
-@with_settings
+@partial(added, _SETTINGS)
 @click.option(
     "--ledger", type=click.Path(path_type=Path), help="Keep the ledger at this path, on a local disk."
 )
@@ -202,38 +153,13 @@ def demo(out: Path) -> None:
 
 
 def main() -> None:
-    """The console script. What click finds wrong is said in one line too, as everything else is."""
+    """The console script."""
     gc.set_threshold(_GC_THRESHOLD)
-    _ready_standard_files()
     try:
-        commands(standalone_mode=False)
-    except SystemExit as leaving:
-        _leave(leaving.code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        click.echo(f"crawl: {error.format_message()}", err=True)
-        sys.exit(error.exit_code)
-    except CurateError as error:
-        click.echo(f"crawl: {error}", err=True)
-        sys.exit(error.exit_code)
+        code = ended("crawl", commands)
     except (click.Abort, KeyboardInterrupt):  # before there was anything to drain
-        _leave(Interrupted.exit_code)
-
-
-def _ready_standard_files() -> None:
-    """Closed ones lead nowhere, since whatever is opened next would take their place; none minds a character."""
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the whole process
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole process
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        code = Interrupted.exit_code
+    _leave(code)
 
 
 def _leave(code: int | str | None) -> NoReturn:

@@ -20,11 +20,11 @@ from crawler.report import Ending, render_report, report_as_dict
 from crawler.snapshot import Snapshot
 from crawler.status import listed_in, status
 from crawler.status_report import render_status, status_as_dict
-from crawler.text import harmless, json_line, tell
 from crawler.view import LiveView, PlainLines
 from curator.dataset.place import check_ledger_is_there
 from curator.dataset.store import is_dataset
 from curator.errors import Interrupted, UsageError
+from curator.text import harmless, json_line, tell
 
 
 @dataclass(frozen=True, slots=True)

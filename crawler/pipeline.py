@@ -27,7 +27,6 @@ from crawler.settings import Settings
 from crawler.snapshot import Snapshot
 from crawler.stages import Parts, Stages
 from crawler.stock import Stock, open_draw
-from crawler.tasks import first_error, in_thread
 from curator.dataset.draw import retryable
 from curator.dataset.failures import write_failures
 from curator.dataset.kept import fill_index
@@ -40,6 +39,7 @@ from curator.measure import MeasureSettings, measure_batch
 from curator.pool import WorkerPool
 from curator.reasons import Reason
 from curator.records import Measures, Unmeasured
+from curator.tasks import first_error, in_thread
 
 _SWITCH_OFTEN = 0.0005  # seconds
 View = Callable[[Callable[[], Snapshot]], AbstractContextManager[object]]

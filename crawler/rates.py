@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from crawler.snapshot import Queue, Snapshot
-from crawler.text import harmless, size
+from curator.text import harmless, size
 
 WINDOW = 30.0  # seconds: long enough to be steady, short enough to follow a change
 BASIS = 5.0  # seconds: from less than this no rate is told

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from crawler.forecast import Forecast
 from crawler.snapshot import Snapshot
-from crawler.text import aligned, duration, harmless, rate, share, size, tell
 from curator.reasons import Kind, Reason
+from curator.text import aligned, duration, harmless, rate, share, size, tell
 from curator.units import counted
 
 BY_HOST = "--by host"  # what shows where failures are

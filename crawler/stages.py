@@ -23,7 +23,6 @@ from crawler.leases import Lease, Leases
 from crawler.records import Failed, Fetched, Link
 from crawler.retry import RetryPolicy, next_delay
 from crawler.stock import Stock
-from crawler.tasks import first_error
 from curator.dataset.records import Event, Image, Postponed, Verdict
 from curator.dataset.writer import BATCH_EVENTS, Writer
 from curator.duplicates import DuplicateIndex
@@ -31,6 +30,7 @@ from curator.pool import WorkerPool
 from curator.reasons import Reason
 from curator.records import Measures, Unmeasured
 from curator.rules import Rules, judge
+from curator.tasks import first_error
 
 BATCH_BYTES = 1 << 20  # of bodies for one worker at a time: some tens of milliseconds of decoding
 BATCH_IMAGES = 32

@@ -21,8 +21,8 @@ from crawler.report import (
     steps_lines,
 )
 from crawler.status import Status
-from crawler.text import aligned, duration, harmless, share, tell
 from curator.reasons import Kind, Reason
+from curator.text import aligned, duration, harmless, share, tell
 from curator.units import counted
 
 By = Literal["reason", "host", "http_status"]

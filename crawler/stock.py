@@ -22,13 +22,13 @@ from contextlib import closing, contextmanager, suppress
 from crawler.frontier import Frontier
 from crawler.opening import Opened
 from crawler.records import Link
-from crawler.tasks import in_thread
 from crawler.urls import host_of
 from curator.dataset.draw import LAST, LONGEST_WAIT, MOST_ATTEMPTS, PAGE, Draw, lowest
 from curator.dataset.ledger import PENDING, WAITING, Ledger
 from curator.dataset.records import Drawn, Event, Postponed
 from curator.dataset.writer import Totals
 from curator.reasons import BY_NAME, TRANSIENT
+from curator.tasks import in_thread
 
 _GLANCE = 60.0  # seconds after which the clock is looked at again: it may have been set
 _TRICKLE = 1.0  # seconds between pages when a whole pass found nothing

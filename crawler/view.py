@@ -22,8 +22,8 @@ from rich.text import Text
 
 from crawler.rates import Gauge, Rates
 from crawler.snapshot import Queue, Snapshot
-from crawler.text import duration, harmless, json_line, rate, share, size
 from curator.reasons import Reason
+from curator.text import duration, harmless, json_line, rate, share, size
 from curator.units import counted
 
 Take = Callable[[], Snapshot]

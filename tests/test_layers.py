@@ -33,7 +33,7 @@ CRAWLER = """
     lists.streams  lists.header  lists.rows  lists.fit
     demo.site  demo  demo.plan  demo.pictures
     frontier  retry  forecast  snapshot
-    records  leases  urls  address  tasks  text
+    records  leases  urls  address
 """
 CURATOR = """
     cli
@@ -52,7 +52,7 @@ CURATOR = """
     pool  worker  arena  shield
     clusters
     neighbours  duplicates  rules
-    records  hosts  units  fixed
+    records  hosts  text  tasks  flags  units  fixed
     reasons  errors
 """
 ORDER = tuple(f"crawler.{name}" for name in CRAWLER.split()) + tuple(

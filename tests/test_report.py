@@ -12,8 +12,8 @@ from rich.console import Console
 
 from crawler.forecast import forecast, wilson
 from crawler.report import Ending, Listed, listed_lines, next_steps, render_report, report_as_dict
-from crawler.text import json_line
 from curator.reasons import Kind, Reason
+from curator.text import json_line
 from tests.snapshots import a_snapshot
 
 

@@ -12,13 +12,13 @@ from crawler.failures import slices
 from crawler.report import Listed
 from crawler.status import status
 from crawler.status_report import render_status, retry_advice, status_as_dict
-from crawler.text import json_line
 from curator.dataset.ingest import Ingest, Rows
 from curator.dataset.layout import Layout
 from curator.dataset.ledger import PENDING, WAITING, Ledger
 from curator.dataset.lock import WriterLock
 from curator.errors import CorruptDataset, UsageError
 from curator.reasons import BY_CODE, Kind, Reason
+from curator.text import json_line
 
 
 def decide(ledger, outcomes):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from crawler.text import aligned, duration, harmless, json_line, rate, share, size
+from curator.text import aligned, duration, harmless, json_line, rate, share, size
 from curator.units import counted
 
 HOSTILE = st.text(

@@ -23,13 +23,13 @@ from crawler.command import Terminal, reader_may_leave, run_crawl
 from crawler.demo import ALLOW_NET, start_site
 from crawler.demo.plan import LOTS, MIN_SIDE, Lot
 from crawler.settings import MIB
-from crawler.text import tell
 from curator.dataset.layout import Layout
 from curator.dataset.reader import Dataset
 from curator.dataset.store import is_dataset
 from curator.dataset.verify import Report, verify
 from curator.errors import UsageError
 from curator.reasons import BY_NAME, Reason
+from curator.text import tell
 
 # waits are short, since the site is near; a small disk and little memory will do
 SETTINGS: Mapping[str, Any] = {

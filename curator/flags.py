@@ -1,0 +1,109 @@
+"""What both commands share of a command line: settings as flags, sizes, and how a console script ends.
+
+Light to import: worker processes import the main module.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from curator.errors import CurateError
+from curator.units import parse_size
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Size(click.ParamType[int]):
+    """Bytes, written like 512M."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes of a size on the command line."""
+        try:
+            return parse_size(str(value))
+        except CurateError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names separated by commas."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names in a list on the command line."""
+        return tuple(name.strip() for name in str(value).split(",") if name.strip())
+
+
+class Setting:
+    """Makes flags of the fields of a settings record: their defaults stand there alone."""
+
+    def __init__(self, defaults: Mapping[str, Any]) -> None:
+        self._defaults = defaults
+
+    def __call__(self, name: str, help: str, kind: Any = None, *, multiple: bool = False) -> Callable[[F], F]:  # noqa: A002 - click's own word
+        """The field `name` as a flag. What is not given arrives as None, or ()."""
+        flag, default = f"--{name.replace('_', '-')}", self._defaults[name]
+        if isinstance(default, bool):
+            return click.option(flag, name, is_flag=True, default=None, help=help)
+        shown = _shown(default, kind)
+        text = f"{help}  [default: {shown}]" if shown else help
+        return click.option(
+            flag, name, type=kind or type(default), default=None, multiple=multiple, help=text
+        )
+
+
+def _shown(default: object, kind: Any) -> str:
+    if isinstance(kind, Size) and isinstance(default, int):
+        return f"{default >> 20}M" if default < 1 << 30 else f"{default >> 30}G"
+    return "" if default in ("", (), 0, None) else str(default)
+
+
+def added(options: list[Callable[[Any], Any]], command: F) -> F:
+    """The command with these options, in their order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def ended(name: str, commands: click.Command) -> int | str | None:
+    """Run the command `name`; what the process is to exit with.
+
+    What click finds wrong is said in one line, as everything else is. Raises KeyboardInterrupt, click.Abort.
+    """
+    _ready_standard_files()
+    try:
+        commands(standalone_mode=False)
+    except SystemExit as leaving:
+        return leaving.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"{name}: {error.format_message()}", err=True)
+        return error.exit_code
+    except CurateError as error:
+        click.echo(f"{name}: {error}", err=True)
+        return error.exit_code
+    return 0
+
+
+def _ready_standard_files() -> None:
+    """Closed ones lead nowhere, since whatever is opened next would take their place; none minds a character."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the whole process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the whole process
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The one door that opens an image: bytes of any kind in, a luma picture and what its header says out.
+"""The one door that opens an image: bytes of any kind in, a luma or colour picture and what its header says out.
 
 What a hostile file can cost is decided before its pixels are:
 - the first bytes name the format, and only decoders on the allow-list are ever tried;
@@ -17,8 +17,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
 from PIL import (  # importing a plugin registers it; otherwise the first odd file imports all of them
     AvifImagePlugin,
     BmpImagePlugin,
@@ -34,6 +34,7 @@ from PIL import (  # importing a plugin registers it; otherwise the first odd fi
 
 from curator.exif import SWAPS_SIDES, read_exif
 from curator.formats import ALLOWED, HEAD_BYTES, printable, refuse
+from curator.pixels import in_colour, luma
 from curator.reasons import Reason
 
 PLUGINS = (
@@ -48,6 +49,7 @@ PLUGINS = (
 )
 
 _NAMES = {"MPO": "jpeg", "DIB": "bmp"}
+_REDUCIBLE = ("JPEG", "MPO")  # by a draft
 
 
 class Refused(Exception):
@@ -80,17 +82,78 @@ class Picture:
     upright: Image.Transpose | None
 
 
+class Coloured(NamedTuple):
+    """A picture in colour: mode RGB, or L where it is grey; upright and perhaps reduced."""
+
+    image: Image.Image
+    width: int  # upright, in full
+    height: int
+
+
 def decode(body: bytes | memoryview, max_pixels: int, draft: int | None = None) -> Picture:
     """Open and load one image; raise Refused with the Reason it cannot be.
 
     `draft` lets a JPEG be decoded reduced as long as both sides stay at or above it.
     """
+    with _refusing(body, max_pixels), _loaded(body, max_pixels, "L", draft) as (image, width, height, mode):
+        return _picture(image, width, height, mode)
+
+
+def decode_both(
+    body: bytes | memoryview, max_pixels: int, draft: int | None = None
+) -> tuple[Picture, Coloured | None]:
+    """As `decode`, and from the same pixels the picture as `coloured` gives it.
+
+    None in its place for a JPEG: the decoder gave its luma alone, reduced for whoever wants that.
+    """
+    with _refusing(body, max_pixels), _loaded(body, max_pixels, "L", draft) as (image, width, height, mode):
+        picture = _picture(image, width, height, mode)
+        if image.format in _REDUCIBLE:
+            return picture, None
+        header = picture.header
+        return picture, Coloured(_in_colour(image, picture.upright), header.width, header.height)
+
+
+def colour(body: bytes | memoryview, max_pixels: int, draft: int | None = None) -> Image.Image:
+    """The picture in sRGB: mode RGB, or L where it is grey; upright, alpha over white, 16 bits scaled to 8.
+
+    `draft` lets a JPEG be decoded reduced as long as both sides stay at or above it. Raises Refused with the
+    Reason it cannot be decoded.
+    """
+    return coloured(body, max_pixels, draft).image
+
+
+def coloured(body: bytes | memoryview, max_pixels: int, draft: int | None = None) -> Coloured:
+    """As `colour`, with the size that the picture has in full."""
+    with _refusing(body, max_pixels), _loaded(body, max_pixels, None, draft) as (image, width, height, _):
+        upright, _exif = read_exif(image)
+        picture = _in_colour(image, upright)
+        return Coloured(picture, *((height, width) if upright in SWAPS_SIDES else (width, height)))
+
+
+def _picture(image: Image.Image, width: int, height: int, mode: str) -> Picture:
+    upright, exif = read_exif(image)  # after load(): a PNG may keep its EXIF behind the pixels
+    if upright in SWAPS_SIDES:
+        width, height = height, width
+    name = image.format or ""
+    header = Header(_NAMES.get(name, name.lower()), mode, width, height, exif)
+    return Picture(header, luma(image), upright)
+
+
+def _in_colour(image: Image.Image, upright: Image.Transpose | None) -> Image.Image:
+    picture = in_colour(image)
+    return picture if upright is None else picture.transpose(upright)
+
+
+@contextmanager
+def _refusing(body: bytes | memoryview, max_pixels: int) -> Iterator[None]:
+    """Raise Refused for whatever goes wrong with the decoding inside."""
     refusal = refuse(bytes(body[:HEAD_BYTES]))
     if refusal:
         raise Refused(*refusal)
     try:
         with _limits(max_pixels):
-            return _decode(body, max_pixels, draft)
+            yield
     except Refused:
         raise
     except Image.DecompressionBombError as error:
@@ -115,54 +178,17 @@ def _limits(max_pixels: int) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS, AvifImagePlugin.DEFAULT_MAX_THREADS = before
 
 
-def _decode(body: bytes | memoryview, max_pixels: int, draft: int | None) -> Picture:
+@contextmanager
+def _loaded(
+    body: bytes | memoryview, max_pixels: int, mode: str | None, draft: int | None
+) -> Iterator[tuple[Image.Image, int, int, str]]:
+    """The loaded picture, perhaps drafted to `mode`; the width, height and mode that are stored."""
     # BytesIO copies a memoryview, a few microseconds per 100 KB, and is a reader in C for it.
     with Image.open(io.BytesIO(body), formats=ALLOWED) as image:
-        width, height, mode = image.width, image.height, image.mode
+        width, height, stored = image.width, image.height, image.mode
         if width * height > max_pixels:
             raise Refused(Reason.TOO_MANY_PIXELS, f"{width}x{height}")
         if draft:
-            image.draft("L", (draft, draft))
+            image.draft(mode, (draft, draft))
         image.load()
-        upright, exif = read_exif(image)  # after load(): a PNG may keep its EXIF behind the pixels
-        if upright in SWAPS_SIDES:
-            width, height = height, width
-        name = image.format or ""
-        header = Header(_NAMES.get(name, name.lower()), mode, width, height, exif)
-        return Picture(header, _luma(image), upright)
-
-
-def _luma(image: Image.Image) -> Image.Image:
-    """The picture in mode L: as `convert("L")` gives it, but deep pixels scaled and alpha over white."""
-    if image.mode.startswith("I;16"):
-        return _scaled(np.asarray(image), 257)
-    if image.mode == "I":
-        return _scaled(np.asarray(image).clip(0, 65535), 257)
-    if image.mode == "F":
-        return _stretched(np.asarray(image))
-    if image.mode == "LAB":
-        return image.getchannel("L")
-    if image.has_transparency_data:
-        return _over_white(image.convert("RGBA"))
-    return image if image.mode == "L" else image.convert("L")
-
-
-def _scaled(pixels: np.ndarray[tuple[int, ...], np.dtype[np.generic]], step: int) -> Image.Image:
-    return Image.fromarray((pixels // step).astype(np.uint8))
-
-
-def _stretched(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Image.Image:
-    """Float pixels have no agreed white: their own range becomes 0 to 255, what is not finite black."""
-    finite = np.nan_to_num(pixels.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = finite.min(), finite.max()
-    return Image.fromarray(((finite - low) * (255 / (high - low or 1.0))).astype(np.uint8))
-
-
-def _over_white(rgba: Image.Image) -> Image.Image:
-    alpha = rgba.getchannel("A")
-    luma = rgba.convert("L")
-    if alpha.getextrema() == (255, 255):
-        return luma
-    white = Image.new("L", rgba.size, 255)
-    white.paste(luma, mask=alpha)
-    return white
+        yield image, width, height, stored

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     TOO_SMALL = "too_small", 20, Kind.FILTERED
     TOO_MANY_PIXELS = "too_many_pixels", 21, Kind.FILTERED
     BAD_ASPECT = "bad_aspect", 22, Kind.FILTERED
+    EXCLUDED = "excluded", 23, Kind.FILTERED
 
     SAME_BYTES = "same_bytes", 30, Kind.DUPLICATE
     NEAR_DUPLICATE = "near_duplicate", 31, Kind.DUPLICATE
@@ -63,6 +64,7 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable", 68, Kind.PERMANENT
     TOO_MANY_BYTES = "too_many_bytes", 69, Kind.PERMANENT
     DECODER_CRASH = "decoder_crash", 70, Kind.PERMANENT
+    UNREADABLE = "unreadable", 71, Kind.PERMANENT
 
     DNS = "dns", 80, Kind.TRANSIENT
     CONNECT = "connect", 81, Kind.TRANSIENT

@@ -10,14 +10,16 @@ from pathlib import Path
 from curator.dataset.space import is_full
 from curator.errors import UsageError
 
+_MEANWHILE = " `crawl status` reads a dataset while it is written."
+
 
 class WriterLock:
-    """Holds the dataset's `.lock` until closed.
+    """Holds the `.lock` of a dataset, or of another folder of ours, until closed.
 
-    Raises UsageError naming the process that holds it, or why it cannot be taken.
+    Raises UsageError naming the process that holds it, with `advice`, or why it cannot be taken.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, advice: str = _MEANWHILE) -> None:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -27,10 +29,7 @@ class WriterLock:
         if not _taken(self._fd):
             holder = _holder(self._fd)
             os.close(self._fd)
-            raise UsageError(
-                f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
-                "`crawl status` reads a dataset while it is written."
-            )
+            raise UsageError(f"{path.parent} is being written by {holder}. Wait for it, or stop it.{advice}")
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
 

@@ -29,6 +29,7 @@ from curator.dataset.tars import open_shard, read_sample
 from curator.errors import CorruptDataset, UsageError
 
 PAGE = 1_000  # rows held at once
+Committed = tuple[tuple[int, int], ...]  # shards that hold something, and how many samples each has
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,32 @@ class Dataset:
         self.path = Path(path)
         self._layout = Layout(self.path)
         with closing(open_to_read(self.path)) as ledger:
-            _, self._columns = read_fixed(ledger)
+            fixed, self._columns = read_fixed(ledger)
+        self._shard_size = fixed.shard_size
 
     @property
     def schema(self) -> pa.Schema:
         """The one Arrow schema of the samples' rows."""
         return self._columns.samples
 
+    @property
+    def shard_size(self) -> int:
+        """Samples that a shard holds at most, which the keys of its samples are made of."""
+        return self._shard_size
+
+    @property
+    def has_caption(self) -> bool:
+        """Whether its samples have captions."""
+        return self._columns.has_caption
+
+    def committed(self) -> Committed:
+        """What is committed now, for `shard_batches` to read the same rows again and again beside a crawl."""
+        with closing(open_to_read(self.path)) as ledger:
+            return tuple(_committed(ledger))
+
     def __len__(self) -> int:
         """Committed samples."""
-        with closing(open_to_read(self.path)) as ledger:
-            return sum(samples for _, samples in _committed(ledger))
+        return sum(samples for _, samples in self.committed())
 
     def __iter__(self) -> Iterator[Sample]:
         """Every sample with its image, holding at most one page of rows and one image in memory."""
@@ -81,10 +97,20 @@ class Dataset:
         unknown = [name for name in wanted if name not in self.schema.names]
         if unknown:
             raise UsageError(f"{self.path} has no column {unknown[0]!r}, but {', '.join(self.schema.names)}.")
+        for _, batch in self.shard_batches(self.committed(), wanted):
+            yield batch
+
+    def shard_batches(
+        self, committed: Committed, columns: Sequence[str], page: int = PAGE
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Those `columns` of all `committed` rows, each batch with its shard's number.
+
+        A batch has at most `page` rows and some 16 MB. Raises CorruptDataset.
+        """
         with closing(open_to_read(self.path)) as ledger:
-            for shard, samples in _committed(ledger):
-                for batch in self._rows(ledger, shard, samples, wanted):
-                    yield batch.select(wanted)
+            for shard, samples in committed:
+                for batch in self._rows(ledger, shard, samples, columns, page):
+                    yield shard, batch.select(list(columns))
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of all samples, or those `columns` of them, as one table. Raises UsageError."""
@@ -111,12 +137,12 @@ class Dataset:
                     yield Sample(row["key"], row["uid"], stored.image, row.get("caption"), row)
 
     def _rows(
-        self, ledger: Ledger, shard: int, samples: int, columns: Sequence[str]
+        self, ledger: Ledger, shard: int, samples: int, columns: Sequence[str], page: int = PAGE
     ) -> Iterator[pa.RecordBatch]:
         """The shard's first `samples` rows with at least `columns`, captions of later listings joined."""
         join = "captions" in columns and self._columns.has_caption and listed_again(ledger)
         needed = [*columns, "uid"] if join and "uid" not in columns else list(columns)
-        for batch in shard_rows(self._layout, ledger, self._columns, shard, samples, needed):
+        for batch in shard_rows(self._layout, ledger, self._columns, shard, samples, needed, page):
             yield _with_later_captions(ledger, batch) if join else batch
 
 
@@ -138,26 +164,32 @@ def open_to_read(root: Path) -> Ledger:
 
 
 def shard_rows(
-    layout: Layout, ledger: Ledger, columns: Columns, shard: int, samples: int, names: Sequence[str]
+    layout: Layout,
+    ledger: Ledger,
+    columns: Columns,
+    shard: int,
+    samples: int,
+    names: Sequence[str],
+    most: int = PAGE,
 ) -> Iterator[pa.RecordBatch]:
     """The first `samples` rows of a shard, columns `names`, wherever they are: ledger first, then Parquet."""
     rows, done = LedgerRows(ledger, PAGE), 0
     while done < samples:
         page = rows.page(shard, done, samples)
         if not page:
-            yield from _parquet_rows(layout, shard, done, samples, names)
+            yield from _parquet_rows(layout, shard, done, samples, names, most)
             return
         yield from rows_to_table(page, columns).select(list(names)).combine_chunks().to_batches()
         done += len(page)
 
 
 def _parquet_rows(
-    layout: Layout, shard: int, start: int, end: int, names: Sequence[str]
+    layout: Layout, shard: int, start: int, end: int, names: Sequence[str], most: int
 ) -> Iterator[pa.RecordBatch]:
     path, at = layout.parquet(shard), 0
     try:
         with pq.ParquetFile(path) as file:
-            for batch in _batches(file, names):
+            for batch in _batches(file, names, most):
                 part = batch.slice(max(0, start - at), max(0, end - max(at, start)))
                 at += len(batch)
                 if len(part):
@@ -168,12 +200,12 @@ def _parquet_rows(
         raise CorruptDataset(f"{path}: {at:,} rows, but {end:,} were committed. Restore it from a backup.")
 
 
-def _batches(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, names: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
     """Some rows of one row group at a time: groups are bounded in what they unpack to, see tables.py."""
     for at in range(file.num_row_groups):
         group = file.metadata.row_group(at)
         fitting = PAGE_BYTES * group.num_rows // max(group.total_byte_size, 1)
-        yield from file.iter_batches(max(1, min(PAGE, fitting)), row_groups=[at], columns=list(names))
+        yield from file.iter_batches(max(1, min(most, fitting)), row_groups=[at], columns=list(names))
 
 
 def _committed(ledger: Ledger) -> list[tuple[int, int]]:

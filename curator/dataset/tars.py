@@ -23,17 +23,17 @@ class StoredSample:
     caption: bytes | None  # UTF-8; None in a dataset without captions
 
 
-def open_shard(layout: Layout, shard: int) -> BinaryIO:
+def open_shard(layout: Layout, shard: int, buffer: int = _BUFFER) -> BinaryIO:
     """The shard's archive under whichever name it has now. Raises FileNotFoundError.
 
     Looked for under its sealed name first and last: it may be sealed between two looks.
     """
     for path in (layout.tar(shard), layout.part(shard)):
         try:
-            return path.open("rb", buffering=_BUFFER)
+            return path.open("rb", buffering=buffer)
         except FileNotFoundError:
             continue
-    return layout.tar(shard).open("rb", buffering=_BUFFER)
+    return layout.tar(shard).open("rb", buffering=buffer)
 
 
 def read_sample(file: BinaryIO, key: str, *, has_caption: bool) -> StoredSample:
@@ -62,6 +62,19 @@ def _read_named(file: BinaryIO, name: str) -> bytes:
 
 
 def _read_member(file: BinaryIO) -> tuple[str, bytes]:
+    name, size = read_header(file)
+    body = file.read(size)
+    filling = padding(size)
+    rest = file.read(len(filling))
+    if len(body) < size or len(rest) < len(filling):
+        raise ValueError(f"the archive ends within {name}")
+    if rest != filling:
+        raise ValueError(f"what fills the block after {name} is not zeros")
+    return name, body
+
+
+def read_header(file: BinaryIO) -> tuple[str, int]:
+    """The name and size of the member that is next in `file`. Raises ValueError saying what is there."""
     at = file.tell()
     block = file.read(BLOCK)
     if len(block) < BLOCK:
@@ -73,11 +86,4 @@ def _read_member(file: BinaryIO) -> tuple[str, bytes]:
         right = False
     if not right:
         raise ValueError(f"the header at byte {at:,} is damaged")
-    body = file.read(size)
-    filling = padding(size)
-    rest = file.read(len(filling))
-    if len(body) < size or len(rest) < len(filling):
-        raise ValueError(f"the archive ends within {name}")
-    if rest != filling:
-        raise ValueError(f"what fills the block after {name} is not zeros")
-    return name, body
+    return name, size

@@ -37,6 +37,38 @@ CRAWLER = """
 """
 CURATOR = """
     cli
+    command
+    pipeline
+    export.pipeline  export.making
+    export.webdataset  export.folder  export.parquet
+    export.forms  export.card  export.fields  export.target
+    export.decided  export.plan  export.split
+    ending
+    report.pages  report.render  report.charts  report.thumbs  report.facts  report.words
+    summary
+    opened
+    outcome
+    measuring
+    sources.opening
+    sources.listing
+    sources.tar_files  sources.parquet_files
+    sources.tar_headers  sources.sidecars
+    sources.names
+    decide
+    trust  by_hand  earlier  placeholders  near
+    mirrored
+    census  where
+    decisions
+    standing
+    export.records
+    sources.bodies
+    sources.visit
+    sources.measured  sources.recorded  sources.copies
+    sources.reading
+    sources.measures
+    sources.unify  sources.fields
+    sources.items
+    sources.source
     dataset.verify  dataset.verify_shards  dataset.verify_ledger  dataset.problems
     dataset.kept
     dataset  dataset.reader
@@ -48,11 +80,15 @@ CURATOR = """
     dataset.draw  dataset.tars  dataset.rows  dataset.captions
     dataset.ingest  dataset.records  dataset.shards
     dataset.ledger  dataset.lock  dataset.space  dataset.layout  dataset.columns
-    measure  decode  exif  formats  lanczos  phash
+    encode
+    measure  decode  pixels  exif  formats  lanczos  phash
     pool  worker  arena  shield
     clusters
+    identical  digests
+    verdicts
     neighbours  duplicates  rules
-    records  hosts  text  tasks  flags  units  fixed
+    sources  report  export
+    records  hosts  text  tasks  flags  units  fixed  settings  encoding
     reasons  errors
 """
 ORDER = tuple(f"crawler.{name}" for name in CRAWLER.split()) + tuple(
@@ -309,4 +345,4 @@ def test_only_commands_print():
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and node.id == builtins.print.__name__
     }
-    assert printing == {"crawler.command"}
+    assert printing == {"crawler.command", "curator.command"}

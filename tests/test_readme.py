@@ -15,6 +15,7 @@ from crawler.cli import run as crawl_command
 from crawler.settings import USER_AGENT, Settings
 from curator import errors
 from curator.cli import commands as curate_commands
+from curator.cli import run as curate_command
 from curator.dataset.layout import Layout
 from curator.reasons import TRANSIENT, Reason
 from tests.site import Site
@@ -38,35 +39,49 @@ def flags(command):
     return [flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")]
 
 
-FLAGS = {row[0].strip("`"): row[1] for row in table("| flag of `crawl` | default | |")}
+FLAGS = {
+    command: {row[0].strip("`"): row[1] for row in table(f"| flag of `{command}` | default | |")}
+    for command in ("crawl", "curate")
+}
+RUNS = {"crawl": crawl_command, "curate": curate_command}
 REASONS = {row[0].strip("`"): row[1:] for row in table("| Reason | | what to do about it |")}
 
 
-def test_the_readme_names_every_flag_of_crawl():
-    """The table has the flags of `crawl`, all and no others, in the order of --help."""
-    assert list(FLAGS) == flags(crawl_command)
+@pytest.mark.parametrize("command", RUNS)
+def test_the_readme_names_every_flag(command):
+    """The tables have the flags of `crawl` and `curate`, all and no others, in the order of --help."""
+    assert list(FLAGS[command]) == flags(RUNS[command])
 
 
-@pytest.mark.parametrize("parameter", crawl_command.params, ids=lambda parameter: parameter.name)
-def test_the_readme_has_the_defaults(parameter):
+@pytest.mark.parametrize(
+    ("command", "parameter"),
+    [(name, parameter) for name, command in RUNS.items() for parameter in command.params],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_the_readme_has_the_defaults(command, parameter):
     """What the help gives as default is what the table gives."""
     if isinstance(parameter, click.Option):
         shown = re.search(r"\[default: (.*)\]", parameter.help or "")
-        assert FLAGS[parameter.opts[0]] == (shown[1] if shown else "")
+        assert FLAGS[command][parameter.opts[0]] == (shown[1] if shown else "")
 
 
-@pytest.mark.parametrize("name", sorted({**crawl_commands.commands, **curate_commands.commands}))
-def test_the_readme_names_every_command(name):
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [("crawl", one) for one in crawl_commands.commands.values()]
+    + [("curate", one) for one in curate_commands.commands.values()],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_the_readme_names_every_command(program, command):
     """Each command stands in the README, with each of its flags."""
-    if name == crawl_command.name:  # `crawl LIST...` itself
+    if command is crawl_command:
         assert "`crawl LIST... --out DATA`" in README
         assert "`crawl DATA`" in README
-        return
-    program = "crawl" if name in crawl_commands.commands else "curate"
-    command = {**crawl_commands.commands, **curate_commands.commands}[name]
-    assert re.search(rf"^\| `{program} {name}( DATA)?` \|", README, re.MULTILINE)
-    told = re.search(rf"`{program} {name}` takes ([^;.]*)", README)[1]
-    assert set(re.findall(r"`(--[a-z-]+)`", told)) == set(flags(command))
+    elif command is curate_command:
+        assert "`curate DATA...`" in README
+    else:
+        assert re.search(rf"^\| `{program} {command.name}( DATA| CURATED)?` \|", README, re.MULTILINE)
+        told = re.search(rf"`{program} {command.name}` takes ([^;.]*)", README)[1]
+        assert set(re.findall(r"`(--[a-z-]+)`", told)) == set(flags(command))
 
 
 def test_the_readme_names_every_reason():

@@ -1,0 +1,164 @@
+"""What the commands of `curate` do with a terminal: progress, last lines, signals and exit codes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from curator.decisions import FILE, read_provenance
+from curator.ending import ending
+from curator.errors import Interrupted, UsageError
+from curator.export.pipeline import export
+from curator.export.records import Exported
+from curator.export.target import REFUSED
+from curator.opened import reopened
+from curator.outcome import DEFAULT, MEASURES
+from curator.pipeline import Curated, Watched, curate_with
+from curator.settings import ExportSettings, Settings
+from curator.sources.bodies import Bodies
+from curator.sources.reading import Reader
+from curator.text import harmless, json_line, size, tell
+from curator.units import counted
+
+_EVERY = 10.0  # seconds between lines into a pipe
+_FRAMES = 4  # a second, on a terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Where a command prints, and how much."""
+
+    console: Console
+    quiet: bool = False
+    as_json: bool = False
+
+
+def run_curate(
+    paths: tuple[Path, ...],
+    out: Path | None,
+    settings: Settings,
+    exporting: tuple[Path, ExportSettings] | None,
+    terminal: Terminal,
+) -> int:
+    """Curate as the command line asks; the exit code. Raises CurateError."""
+    return _run(_curate(paths, out, settings, exporting, terminal), "What was measured is remembered")
+
+
+def run_export(curated: Path, out: Path, settings: ExportSettings, terminal: Terminal) -> int:
+    """Export what was decided; the exit code. Raises CurateError."""
+    return _run(_export(curated, out, settings, terminal), "What was written stays")
+
+
+def _run(work: Coroutine[Any, Any, None], kept: str) -> int:
+    try:
+        uvloop.run(work)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        print(f"Stopped. {kept}: run the same command again to go on.", file=sys.stderr)  # noqa: T201 - also when quiet
+        return Interrupted.exit_code
+    return 0
+
+
+async def _curate(
+    paths: tuple[Path, ...],
+    out: Path | None,
+    settings: Settings,
+    exporting: tuple[Path, ExportSettings] | None,
+    terminal: Terminal,
+) -> None:
+    watched = Watched()
+    async with _shown(terminal, lambda: _doing(watched)):
+        curated = await curate_with(paths, out, settings, watched)
+    _tell_decided(curated, settings, terminal)
+    if exporting is not None:
+        await _export(curated.out, *exporting, terminal)
+
+
+async def _export(curated: Path, out: Path, settings: ExportSettings, terminal: Terminal) -> None:
+    folder = decided_in(curated)
+    provenance, done = read_provenance(folder / FILE), (0, 0)
+
+    def progress(images: int, of: int) -> None:
+        nonlocal done
+        done = images, of
+
+    with reopened(provenance, folder / MEASURES) as opened:
+        async with (
+            Reader(provenance.settings["max_bytes"]) as reader,
+            _shown(terminal, lambda: f"exporting  {done[0]:,} of {done[1]:,} images"),
+        ):
+            exported = await export(folder, out, settings, Bodies(opened.ours, reader).stream, progress)
+    _tell_exported(exported, out, terminal)
+
+
+def decided_in(curated: Path) -> Path:
+    """The folder of decisions that was meant: itself, or that of the dataset. Raises UsageError."""
+    for folder in (curated, curated / DEFAULT):
+        if (folder / FILE).is_file():
+            return folder
+    raise UsageError(f"{curated} holds no {FILE}: run curate first, and name the folder it wrote to.")
+
+
+def _tell_decided(curated: Curated, settings: Settings, terminal: Terminal) -> None:
+    if terminal.as_json:
+        print(json_line(curated.summary))  # noqa: T201 - what --json is for
+    elif not terminal.quiet:
+        tell(terminal.console, *ending(curated.summary, settings, curated.out))
+
+
+def _tell_exported(exported: Exported, out: Path, terminal: Terminal) -> None:
+    if terminal.as_json:
+        print(json_line(asdict(exported)))  # noqa: T201 - what --json is for
+        return
+    refused = sum(exported.refused.values())
+    if refused:  # also when quiet: they are missing
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(exported.refused.items()))
+        line = f"curate: {counted(refused, 'image')} could not be encoded ({reasons}): see {out / REFUSED}"
+        print(line, file=sys.stderr)  # noqa: T201
+    if not terminal.quiet:
+        told = f"{counted(exported.images, 'image')}, {size(exported.bytes)}, in {counted(exported.shards, 'file')}"
+        tell(terminal.console, f"exported   {told}: {out}")
+
+
+@asynccontextmanager
+async def _shown(terminal: Terminal, line: Callable[[], str]) -> AsyncIterator[None]:
+    """Show a line while something is done: a live one on a terminal, now and then one into a pipe."""
+    if terminal.quiet or terminal.as_json:
+        yield
+    elif terminal.console.is_terminal:
+        with Live(
+            console=terminal.console,
+            get_renderable=lambda: Text(harmless(line())),
+            refresh_per_second=_FRAMES,
+            transient=True,
+        ):
+            yield
+    else:
+        lines = asyncio.create_task(_lines(terminal.console, line))
+        try:
+            yield
+        finally:
+            lines.cancel()
+
+
+async def _lines(console: Console, line: Callable[[], str]) -> None:
+    while True:
+        await asyncio.sleep(_EVERY)
+        tell(console, harmless(line()))
+
+
+def _doing(watched: Watched) -> str:
+    """One line about what is done now."""
+    progress = watched.measuring
+    if watched.doing != "measuring":
+        return watched.doing
+    found = f"{progress.listed:,}{'' if progress.complete else ' or more'}"
+    done = progress.measured + progress.known
+    return f"measuring  {done:,} of {found} images ({progress.known:,} known before), {size(progress.bytes)} read"

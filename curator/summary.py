@@ -1,0 +1,74 @@
+"""summary.json of a curation: what came in, what stays and why not, and how far that is to be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from curator.decide import Decided
+from curator.decisions import Provenance
+from curator.measuring import Progress
+from curator.reasons import BY_CODE, Reason
+from curator.standing import Standing
+from curator.trust import Chance, Score
+from curator.verdicts import Census
+
+
+def summarise(
+    census: Census,
+    decided: Decided,
+    standing: Standing,
+    provenance: Provenance,
+    progress: Progress,
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """The summary, but for its `seconds`. `images` = `kept` + all of `reasons`."""
+    verdicts, kept = decided.verdicts, decided.verdicts.kept
+    reasons = {BY_CODE[code].value: n for code, n in enumerate(np.bincount(verdicts.reason).tolist()) if n}
+    reasons.pop(Reason.SAVED.value, None)
+    size, led = census.bytes[: census.ours], np.diff(standing.uids.ends)
+    told = [*warnings, *decided.warnings, *progress.warnings]
+    if progress.more_warnings:
+        told.append(f"and {progress.more_warnings:,} more of this kind")
+    return {
+        "images": census.ours,
+        "kept": int(np.count_nonzero(kept)),
+        "bytes": int(size.sum()),
+        "kept_bytes": int(size[kept].sum()),
+        "reasons": reasons,
+        "sources": [
+            {**asdict(one), "images": int(end - start), "kept": int(np.count_nonzero(kept[start:end]))}
+            for one, start, end in zip(provenance.sources, census.starts, census.starts[1:], strict=False)
+        ],
+        "against": [asdict(one) for one in provenance.against],
+        "settings": provenance.settings,
+        "clusters": {
+            "clusters": int(np.count_nonzero(led)),
+            "copies": int(led.sum()),
+            "largest": int(led.max(initial=0)),
+        },
+        "chance": None if decided.chance is None else _chance(decided.chance),
+        "placeholders": [
+            {
+                "host": one.host,
+                "sha256": one.sha256,
+                "uid": one.uid,
+                "urls": one.urls,
+                "images": len(one.rows),
+            }
+            for one in decided.placeholders
+        ],
+        "since": None if decided.since is None else asdict(decided.since),
+        "pairs": None if decided.pairs is None else _score(decided.pairs),
+        "passed_over": dict(sorted(progress.passed_over.items())),
+        "warnings": told,
+    }
+
+
+def _chance(chance: Chance) -> dict[str, Any]:
+    return asdict(chance) | {"per_10000": chance.per_10000}
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return asdict(score) | {"precision": score.precision, "recall": score.recall}

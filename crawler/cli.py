@@ -18,6 +18,7 @@ import click
 from click_default_group import DefaultGroup
 
 from crawler.settings import Settings
+from curator.encoding import FORMATS, RESIZE_MODES
 from curator.errors import Interrupted
 from curator.flags import Names, Setting, Size, added, ended
 
@@ -80,6 +81,10 @@ _SETTINGS = [
         click.Choice(["none", "bytes", "phash"]),
     ),
     setting("radius", "Bits in which hashes of near duplicates may differ. Fixed."),
+    setting("resize", "Resize to N pixels a side. Fixed.  [default: keep the size]"),
+    setting("resize_mode", "How, in img2dataset's words. Fixed.", click.Choice(RESIZE_MODES)),
+    setting("encode", "Encode anew; --resize alone makes jpg. Fixed.", click.Choice(FORMATS)),
+    setting("quality", "Of jpg and webp, 1 to 100. Fixed."),
     setting("shard_size", "Images in a shard. Fixed."),
     setting("shard_bytes", "Bytes in a shard, whichever comes first. Fixed.", Size()),
     setting("url_col", "Column of the URL.  [default: guessed]"),

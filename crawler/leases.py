@@ -1,9 +1,9 @@
 """Leases on --memory: every byte of a body is leased before it is read, so bodies never outgrow it.
 
-Two ways to lose a crawl have to be shut out. The first is memory: `used` never exceeds `capacity`. The
-second is a deadlock: bodies of unknown length take a little and grow, and if all memory is held by bodies
-that wait for more, nobody ends. So `largest` bytes are kept back, and only one lease may dip into them:
-the oldest that has asked to grow. Why that suffices:
+Two ways to lose a crawl have to be shut out. The first is memory: `used` never exceeds `capacity`, but for
+what `exchange` adds. The second is a deadlock: bodies of unknown length take a little and grow, and if all
+memory is held by bodies that wait for more, nobody ends. So `largest` bytes are kept back, and only one lease
+may dip into them: the oldest that has asked to grow. Why that suffices:
 
 - everybody else is granted bytes only while `used` stays within `capacity - largest`, in order of asking;
 - the oldest grower stays the oldest until it is whole or gone, so among leases still growing it alone
@@ -49,6 +49,13 @@ class Lease:
 
     def shrink(self, to: int) -> None:
         """The body is whole and `to` bytes long: give the rest back. It cannot grow again."""
+        self._leases._settle(self, to)
+
+    def exchange(self, to: int) -> None:
+        """Another body of `to` bytes took the place of the whole one: hold that, even if there is no room.
+
+        It is there already, so waiting would save nothing. It cannot grow again.
+        """
         self._leases._settle(self, to)
 
     def release(self) -> None:

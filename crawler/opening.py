@@ -70,7 +70,7 @@ def _open(lists: Sequence[str], out: Path, given: Mapping[str, Any], ledger_path
             unread = list(_to_read(store, opened) if opened else ())
             run = store.begin_run(settings.retried(), settings.stored())
         if not store.layout.card.exists():
-            write_card(store.layout, store.columns)
+            write_card(store.layout, store.columns, store.fixed.encoding())
         broken_off: list[str] = []
         _read_on(store, options, {one.source for one in unread}, unread, broken_off)
     except BaseException:

@@ -25,7 +25,7 @@ from crawler.leases import Leases
 from crawler.opening import Opened, open_crawl
 from crawler.settings import Settings
 from crawler.snapshot import Snapshot
-from crawler.stages import Parts, Stages
+from crawler.stages import Parts, Stages, batch_images
 from crawler.stock import Stock, open_draw
 from curator.dataset.draw import retryable
 from curator.dataset.failures import write_failures
@@ -36,9 +36,10 @@ from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
 from curator.fixed import Fixed
 from curator.measure import MeasureSettings, measure_batch
-from curator.pool import WorkerPool
+from curator.measure_encode import measure_encode_batch
+from curator.pool import BatchKernel, WorkerPool
 from curator.reasons import Reason
-from curator.records import Measures, Unmeasured
+from curator.records import Measured, Unmeasured
 from curator.tasks import first_error, in_thread
 
 _SWITCH_OFTEN = 0.0005  # seconds
@@ -120,7 +121,13 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
     store, started = opened.store, time.monotonic()
     totals = read_totals(store.ledger)
     bridge = Bridge(asyncio.get_running_loop())
-    writer = Writer(store, opened.run.id, "jpg", min_free=opened.settings.min_free, listener=bridge)
+    writer = Writer(
+        store,
+        opened.run.id,
+        store.fixed.encoding().extension,
+        min_free=opened.settings.min_free,
+        listener=bridge,
+    )
     writer.start()
     finished = False
     try:
@@ -192,7 +199,11 @@ async def _run_stages(
         async with pool, Fetcher(settings.fetching(), leases) as fetcher:
             parts = Parts(frontier, stock, leases, fetcher, pool, index, writer)
             stages = Stages(
-                parts, concurrency=settings.concurrency, rules=settings.rules(), retrying=settings.retrying()
+                parts,
+                concurrency=settings.concurrency,
+                rules=settings.rules(),
+                retrying=settings.retrying(),
+                batch_images=batch_images(fixed.encoding()),
             )
             instruments = Instruments(parts, stages, settings, totals)
             bridge.attach(instruments)
@@ -203,9 +214,13 @@ async def _run_stages(
             return _Ran(last, stock.ended, tuple(feed.broken_off), expected)
 
 
-def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measures | Unmeasured]:
+def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measured]:
+    measuring, encoding = MeasureSettings(fixed.max_pixels, fixed.full_decode), fixed.encoding()
+    kernel: BatchKernel[Any] = partial(measure_batch, settings=measuring)
+    if encoding.asked:
+        kernel = partial(measure_encode_batch, settings=measuring, rules=settings.rules(), encoding=encoding)
     return WorkerPool(
-        partial(measure_batch, settings=MeasureSettings(fixed.max_pixels, fixed.full_decode)),
+        kernel,
         workers=settings.worker_count(),
         timeout=settings.decode_timeout,
         memory=settings.worker_memory,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curator.encoding import Encoding
 from curator.errors import UsageError
 from curator.fixed import Fixed
 from curator.reasons import TRANSIENT, Reason
@@ -59,6 +60,10 @@ class Settings:
     max_aspect: float = _FIXED.max_aspect
     dedup: str = _FIXED.dedup
     radius: int = _FIXED.radius
+    resize: int = _FIXED.resize
+    resize_mode: str = _FIXED.resize_mode
+    encode: str = _FIXED.encode
+    quality: int = _FIXED.quality
     shard_size: int = _FIXED.shard_size
     shard_bytes: int = _FIXED.shard_bytes
     # lists
@@ -91,9 +96,26 @@ class Settings:
             raise UsageError("--user-agent must say who you are, in printable ASCII.")
         if self.dedup not in ("none", "bytes", "phash"):
             raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
+        self._check_encoding()
         self.headers()
         self.networks()
         self.retried()
+
+    def _check_encoding(self) -> None:
+        encoding = self.encoding()
+        if not encoding.side and encoding.mode != _FIXED.resize_mode:
+            raise UsageError("--resize-mode says how to resize: name the side, too, with --resize.")
+        if not encoding.asked and encoding.quality != _FIXED.quality:
+            raise UsageError("--quality is that of new files: ask for them, with --encode or --resize.")
+        if encoding.mode != "keep-ratio-largest" and encoding.side**2 > self.max_pixels:
+            raise UsageError(
+                f"--resize {encoding.side} makes images of more than --max-pixels {self.max_pixels:,}: none "
+                "would be saved. Raise --max-pixels or lower --resize."
+            )
+
+    def encoding(self) -> Encoding:
+        """What is made of each image before it is stored."""
+        return Encoding(self.resize, self.resize_mode, self.encode, self.quality)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The headers given with --header, split at their first colon."""

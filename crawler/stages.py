@@ -5,6 +5,8 @@ What bounds what
   being fetched and not yet committed: that many are fetched again after a kill, and no more.
 - Bodies are leased against `--memory` before they are read and given back when they are committed or
   found not worth saving.
+- Files that are made of images count for the lease from when they come from the worker; until then they are
+  bounded by what a batch may have of images.
 - Two measuring tasks a worker take what lies in `bodies`, at most a batch each: when workers are the
   slow stage, batches fill by themselves; when they are not, nothing waits for a batch to fill.
 """
@@ -26,14 +28,16 @@ from crawler.stock import Stock
 from curator.dataset.records import Event, Image, Postponed, Verdict
 from curator.dataset.writer import BATCH_EVENTS, Writer
 from curator.duplicates import DuplicateIndex
+from curator.encoding import Encoding
 from curator.pool import WorkerPool
 from curator.reasons import Reason
-from curator.records import Measures, Unmeasured
+from curator.records import Measured, Measures, Remade, Unmeasured
 from curator.rules import Rules, judge
 from curator.tasks import first_error
 
 BATCH_BYTES = 1 << 20  # of bodies for one worker at a time: some tens of milliseconds of decoding
 BATCH_IMAGES = 32
+_BATCH_PIXELS = 2 << 20  # of files that are made in a batch: some MB, and tens of milliseconds here, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,24 @@ class Parts:
     stock: Stock
     leases: Leases
     fetcher: Fetcher
-    pool: WorkerPool[Measures | Unmeasured]
+    pool: WorkerPool[Measured]
     index: DuplicateIndex
     writer: Writer
+
+
+def batch_images(encoding: Encoding) -> int:
+    """How many images a worker is given at a time: fewer where large files are made of them."""
+    if not encoding.side:
+        return BATCH_IMAGES
+    return max(1, min(BATCH_IMAGES, _BATCH_PIXELS // encoding.side**2))
 
 
 class Stages:
     """Moves links from the frontier through the network and the workers to the writer."""
 
-    def __init__(self, parts: Parts, *, concurrency: int, rules: Rules, retrying: RetryPolicy) -> None:
+    def __init__(
+        self, parts: Parts, *, concurrency: int, rules: Rules, retrying: RetryPolicy, batch_images: int
+    ) -> None:
         self.uncommitted = 0  # links being fetched, or fetched and not yet committed
         self._handed_over = 0  # of those, judged and with the writer
         self.bound = 2 * concurrency + BATCH_EVENTS
@@ -60,6 +73,7 @@ class Stages:
         self.attempts = self.bytes = self.saved = self.decided = 0
         self._stopping = False
         self._concurrency, self._rules, self._retrying = concurrency, rules, retrying
+        self._batch_images = batch_images
         self._frontier, self._stock, self._memory = parts.frontier, parts.stock, parts.leases
         self._fetcher, self._pool = parts.fetcher, parts.pool
         self._index, self._writer = parts.index, parts.writer
@@ -162,24 +176,32 @@ class Stages:
     async def _next_batch(self) -> list[Fetched]:
         batch = [await self.bodies.get()]
         size = batch[0].size
-        while size < BATCH_BYTES and len(batch) < BATCH_IMAGES and not self.bodies.empty():
+        while size < BATCH_BYTES and len(batch) < self._batch_images and not self.bodies.empty():
             batch.append(self.bodies.get_nowait())
             size += batch[-1].size
         return batch
 
-    def _judge(self, fetched: Fetched, measured: Measures | Unmeasured) -> None:
+    def _judge(self, fetched: Fetched, measured: Measured) -> None:
         if isinstance(measured, Unmeasured):
             return self._drop(fetched, measured.reason, measured.detail)
-        if (reason := judge(measured, self._rules)) is not None:
-            return self._drop(fetched, reason, f"{measured.width}x{measured.height}")
-        if (found := self._index.find(measured)) is not None:
+        remade = measured if isinstance(measured, Remade) else None
+        measures = measured.measures if isinstance(measured, Remade) else measured
+        if (reason := judge(measures, self._rules)) is not None:
+            return self._drop(fetched, reason, f"{measures.width}x{measures.height}")
+        if (found := self._index.find(measures)) is not None:
             reason, original, distance = found
             return self._drop(fetched, reason, duplicate_of=original, distance=distance)
-        self._index.add(fetched.link.uid, measured)
+        self._index.add(fetched.link.uid, measures)
+        return self._save(fetched, measures, remade)
+
+    def _save(self, fetched: Fetched, measures: Measures, remade: Remade | None) -> None:
+        if remade is not None:
+            fetched.lease.exchange(remade.stored.bytes)
         image = Image(
-            body=fetched.body,
-            size=fetched.size,
-            measures=measured,
+            body=fetched.body if remade is None else (remade.body,),
+            size=fetched.size if remade is None else remade.stored.bytes,
+            measures=measures,
+            stored=None if remade is None else remade.stored,
             final_url=fetched.final_url,
             http_status=fetched.http_status,
             content_type=fetched.content_type,
@@ -197,7 +219,6 @@ class Stages:
         )
         if self._memory.waiting:
             self._writer.hurry()
-        return None
 
     def _drop(self, fetched: Fetched, reason: Reason, detail: str = "", **more: Any) -> None:
         """A body that is not to be saved: its memory is free at once."""

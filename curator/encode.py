@@ -119,5 +119,8 @@ def _framed(image: Image.Image, encoding: Encoding) -> Image.Image:
 def _bytes(image: Image.Image, encoding: Encoding) -> bytes:
     file = io.BytesIO()
     options = {} if encoding.extension == "png" else {"quality": encoding.quality}
-    image.save(file, _PILLOW_NAMES[encoding.extension], **options)
+    try:
+        image.save(file, _PILLOW_NAMES[encoding.extension], **options)
+    except (OSError, ValueError) as error:  # libraries whose own memory does not suffice say it like this
+        raise Refused(Reason.DECODER_CRASH, f"cannot be written as {encoding.extension}: {error}") from error
     return file.getvalue()

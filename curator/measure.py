@@ -51,9 +51,14 @@ class MeasureSettings:
         """The name under which hashes made this way are recorded."""
         return FULL if self.full_decode else HASH_KIND
 
+    @property
+    def draft(self) -> int | None:
+        """The side that a JPEG may be reduced to while it is decoded, None where it may not."""
+        return None if self.full_decode else _DRAFT
+
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class Looked:
     """One image before its batch is hashed: its pixels are gone but for the thumbnail."""
 
     header: Header
@@ -73,29 +78,30 @@ def measure_batch(
     bodies: Sequence[bytes | memoryview], begin: Callable[[int], None], settings: MeasureSettings
 ) -> list[Measures | Unmeasured]:
     """Measure images in order, calling `begin(i)` before image i is touched; hash them together."""
-    looked: list[_Looked | Unmeasured] = []
+    looked: list[Looked | Unmeasured] = []
     for index, body in enumerate(bodies):
         begin(index)
         try:
-            looked.append(_look(body, settings))
+            looked.append(look(decode(body, settings.max_pixels, settings.draft), body, settings))
         except Refused as refused:
             looked.append(Unmeasured(refused.reason, refused.detail))
-    return _finished(looked, settings.hash_kind)
+    return finished(looked, settings)
 
 
-def _finished(looked: list[_Looked | Unmeasured], hash_kind: str) -> list[Measures | Unmeasured]:
-    seen = [one for one in looked if isinstance(one, _Looked)]
+def finished(looked: Sequence[Looked | Unmeasured], settings: MeasureSettings) -> list[Measures | Unmeasured]:
+    """The measures of images that were looked at, hashed together."""
+    seen = [one for one in looked if isinstance(one, Looked)]
     if not seen:
         return [one for one in looked if isinstance(one, Unmeasured)]
     hashed = phash.hash_lumas(np.stack([one.thumbnail for one in seen]))
     hashes = zip(hashed.phash, hashed.mirror, hashed.low_information.tolist(), strict=True)
     tones = _tones([one.histogram for one in seen])
-    measures = (_measures(*columns, hash_kind) for columns in zip(seen, hashes, tones, strict=True))
+    measures = (_measures(*columns, settings.hash_kind) for columns in zip(seen, hashes, tones, strict=True))
     return [one if isinstance(one, Unmeasured) else next(measures) for one in looked]
 
 
 def _measures(
-    one: _Looked,
+    one: Looked,
     hashes: tuple[np.uint64, np.uint64, bool],
     tones: tuple[float, float, float],
     hash_kind: str,
@@ -120,13 +126,13 @@ def _measures(
     )
 
 
-def _look(body: bytes | memoryview, settings: MeasureSettings) -> _Looked:
-    picture = decode(body, settings.max_pixels, None if settings.full_decode else _DRAFT)
+def look(picture: Picture, body: bytes | memoryview, settings: MeasureSettings) -> Looked:
+    """What is measured of one decoded image by itself."""
     factors = max(1, picture.luma.width // _SMALL), max(1, picture.luma.height // _SMALL)
     small = picture.luma if factors == (1, 1) else picture.luma.reduce(factors)
     pixels = np.asarray(small)
     exactly = settings.full_decode or small is picture.luma
-    return _Looked(
+    return Looked(
         picture.header,
         len(body),
         hashlib.sha256(body).hexdigest(),

@@ -37,3 +37,27 @@ class Unmeasured:
 
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a file that was made of an image says of itself, in the words of `Measures`."""
+
+    format: str  # "jpeg", "png" or "webp"
+    mode: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """The measures of an image as it came, and the file that was made of it to be stored in its place."""
+
+    measures: Measures
+    stored: Stored
+    body: bytes
+
+
+Measured = Measures | Remade | Unmeasured  # what becomes of an image in a worker

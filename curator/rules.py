@@ -1,9 +1,21 @@
 """Which measured images a dataset refuses, judged by their numbers alone: nothing is decoded again."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from curator.reasons import Reason
-from curator.records import Measures
+
+
+class Sized(Protocol):
+    """What is judged: an image's measures, or its header."""
+
+    @property
+    def width(self) -> int:
+        """Pixels, upright."""
+
+    @property
+    def height(self) -> int:
+        """Pixels, upright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +26,7 @@ class Rules:
     max_aspect: float = 0.0  # longer side over shorter side
 
 
-def judge(image: Measures, rules: Rules) -> Reason | None:
+def judge(image: Sized, rules: Rules) -> Reason | None:
     """Why the image is not kept, or None. An image exactly at a limit is kept."""
     short, long = sorted((image.width, image.height))
     if short < rules.min_side:

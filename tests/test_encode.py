@@ -205,6 +205,20 @@ def test_refused(body: bytes, encoding: Encoding, reason: Reason) -> None:
     assert refused.value.reason is reason
 
 
+@pytest.mark.parametrize("said", [MemoryError(), ValueError("encoding error 1"), OSError("encoder error -9")])
+def test_an_encoder_without_memory(monkeypatch: pytest.MonkeyPatch, said: Exception) -> None:
+    """What encoders raise when a worker's memory does not suffice costs the image, not the program."""
+    body = jpeg(1, 40, 40)
+
+    def fail(*_: object, **__: object) -> None:
+        raise said
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(Refused) as refused:
+        encode(body, Encoding(16, format="webp"), MAX_PIXELS)
+    assert refused.value.reason is Reason.DECODER_CRASH
+
+
 def test_a_batch_goes_on_after_a_refusal() -> None:
     """The kernel answers each image in order, says which it begins, and pickles."""
     begun: list[int] = []

@@ -105,6 +105,23 @@ async def test_whoever_waits_says_so():
     assert leases.waiting == 0
 
 
+async def test_a_body_in_the_place_of_another():
+    """What a body gave way to is held at once, beyond the capacity too, and whoever waits gets what is left."""
+    leases = Leases(100, 40)
+    whole, other = await leases.take(20), await leases.take(20)
+    whole.exchange(90)
+    assert leases.used == 110
+    asking = asyncio.create_task(leases.take(5))
+    await settle()
+    assert leases.waiting == 1
+    other.exchange(10)
+    await settle()
+    assert leases.waiting == 1
+    whole.release()
+    await asking
+    assert leases.used == 15
+
+
 async def test_release_counts_once():
     """A lease given back twice gives back once; as a context manager it is given back at the end."""
     leases = Leases(100, 40)

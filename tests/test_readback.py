@@ -45,7 +45,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         writing.commit([_verdict(link, lose=i % 5 == 4) for i, link in enumerate(links)])
         writing.seal()
         writing.close()
-        write_card(store.layout, store.columns)
+        write_card(store.layout, store.columns, store.fixed.encoding())
         write_failures(store.layout, store.ledger, store.columns)
         write_summary(store.layout, store.ledger)
     return root, captioned

@@ -2,6 +2,7 @@
 
 from curator.dataset.layout import Layout, replace_whole, sync_folder
 from curator.dataset.rows import Columns
+from curator.encoding import Encoding
 
 # Only the archives make the table: without this, `datasets` would take in every Parquet file as well.
 _HEADER = """\
@@ -17,7 +18,7 @@ configs:
 _ABOUT = """
 # An image dataset
 
-Images crawled from a list of URLs, each stored with the bytes its server sent.
+Images crawled from a list of URLs, {stored}.
 
 | file | what it holds |
 |---|---|
@@ -30,8 +31,7 @@ Images crawled from a list of URLs, each stored with the bytes its server sent.
 | `ledger.sqlite` | one row per distinct URL ever listed: its state, its verdict; the runs |
 
 Samples are in the order they arrived. `uid` (BLAKE2b-128 of the listed URL, hex) joins all tables; `key`
-names a sample in its shard. Members are named `.jpg` whatever their type: the true one is in `format`, and
-readers sniff.
+names a sample in its shard. {named}
 {captions}
 ## Reading it
 
@@ -51,7 +51,7 @@ import glob
 import webdataset as wds
 
 for sample in wds.WebDataset(sorted(glob.glob("images/*.tar")), shardshuffle=False).decode("pil"):
-    sample["__key__"], sample["jpg"], sample["json"]{txt}
+    sample["__key__"], sample["{extension}"], sample["json"]{txt}
 ```
 
 Hugging Face [datasets](https://github.com/huggingface/datasets), sealed shards:
@@ -80,24 +80,44 @@ SELECT format, count(*), avg(width * height) FROM 'images/*.parquet' GROUP BY AL
 ```
 """
 
+_SNIFF = """\
+Members are named `.jpg` whatever their type: the true one is in `format`, and
+readers sniff."""
+
+_REMADE = """\
+`width`, `height`, `format`, `mode`, `bytes` and `stored_sha256` are those of the
+file in the shard; `original_width`, `original_height`, `sha256`, `exif`, the hashes and the other measures are those
+of what the server sent."""
+
 _CAPTIONS = """\
 Every sample has a `.txt`, its caption, empty if it has none; `captions` in its row lists all captions its
 URL was listed with.
 """
 
 
-def card(columns: Columns) -> str:
-    """The card's text, which depends only on whether samples have captions."""
-    image = "`000000000.jpg`, `000000000.json`"
+def card(columns: Columns, encoding: Encoding) -> str:
+    """The card's text, which depends only on what is stored: of images, and whether with captions."""
+    image = f"`000000000.{encoding.extension}`, `000000000.json`"
     return _HEADER + _ABOUT.format(
+        stored=_stored(encoding),
+        named=_REMADE if encoding.asked else _SNIFF,
+        extension=encoding.extension,
         members=f"{image} and `000000000.txt` per sample" if columns.has_caption else f"{image} per sample",
         captions=_CAPTIONS if columns.has_caption else "",
         txt=', sample["txt"]' if columns.has_caption else "",
     )
 
 
-def write_card(layout: Layout, columns: Columns) -> None:
+def _stored(encoding: Encoding) -> str:
+    if not encoding.asked:
+        return "each stored with the bytes its server sent"
+    resized = f"resized to {encoding.side} pixels ({encoding.mode}) and " if encoding.side else ""
+    quality = "" if encoding.extension == "png" else f" of quality {encoding.quality}"
+    return f"each {resized}stored as {encoding.extension}{quality}, in RGB and upright"
+
+
+def write_card(layout: Layout, columns: Columns, encoding: Encoding) -> None:
     """Write README.md, whole or not at all. Raises OSError."""
-    text = card(columns).encode()
+    text = card(columns, encoding).encode()
     replace_whole(layout.card, lambda file: file.write(text))
     sync_folder(layout.root)

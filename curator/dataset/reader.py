@@ -26,6 +26,7 @@ from curator.dataset.rows import Columns
 from curator.dataset.sealing import LedgerRows, rows_to_table
 from curator.dataset.store import is_dataset, is_made, read_fixed
 from curator.dataset.tars import open_shard, read_sample
+from curator.encoding import Encoding
 from curator.errors import CorruptDataset, UsageError
 
 PAGE = 1_000  # rows held at once
@@ -55,8 +56,7 @@ class Dataset:
         self.path = Path(path)
         self._layout = Layout(self.path)
         with closing(open_to_read(self.path)) as ledger:
-            fixed, self._columns = read_fixed(ledger)
-        self._shard_size = fixed.shard_size
+            self._fixed, self._columns = read_fixed(ledger)
 
     @property
     def schema(self) -> pa.Schema:
@@ -66,7 +66,12 @@ class Dataset:
     @property
     def shard_size(self) -> int:
         """Samples that a shard holds at most, which the keys of its samples are made of."""
-        return self._shard_size
+        return self._fixed.shard_size
+
+    @property
+    def encoding(self) -> Encoding:
+        """What was made of each image before it was stored."""
+        return self._fixed.encoding()
 
     @property
     def has_caption(self) -> bool:

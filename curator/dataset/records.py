@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from curator.reasons import Reason
-from curator.records import Body, Measures
+from curator.records import Body, Measures, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +12,14 @@ class Image:
 
     body: Body
     size: int  # bytes in body
-    measures: Measures
+    measures: Measures  # of the bytes that the server sent
     final_url: str = ""
     http_status: int = 0
     content_type: str = ""
     etag: str = ""
     last_modified: str = ""
     fetched_at: float = 0.0  # seconds since the epoch
+    stored: Stored | None = None  # of body, where that is not what the server sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""A sample's row: what the sidecar JSON, the Parquet beside the shard and `Dataset` say of it."""
+"""A sample's row: what the sidecar JSON, the Parquet beside the shard and `Dataset` say of it.
+
+`width`, `height`, `format`, `mode`, `bytes` and `stored_sha256` are those of the file in the shard;
+`original_width`, `original_height`, `sha256`, `exif`, the hashes and the other measures those of what the
+server sent. Both are the same where nothing was encoded anew.
+"""
 
 import json
 import math
@@ -86,6 +91,7 @@ def sample_row(
 ) -> dict[str, Any]:
     """The row of one saved sample, JSON-able, in the order of the schema."""
     measures = image.measures
+    stored = image.stored or measures
     carried = dict(
         zip(columns.schema.names, json.loads(listed.data), strict=True)
         if listed.data is not None
@@ -100,17 +106,17 @@ def sample_row(
         "key": key,
         "status": "success",
         "error_message": "",
-        "width": measures.width,
-        "height": measures.height,
+        "width": stored.width,
+        "height": stored.height,
         "original_width": measures.width,
         "original_height": measures.height,
         "exif": measures.exif,
         "sha256": measures.sha256,
         "uid": uid.hex(),
-        "format": measures.format,
-        "mode": measures.mode,
-        "bytes": measures.bytes,
-        "stored_sha256": measures.sha256,
+        "format": stored.format,
+        "mode": stored.mode,
+        "bytes": stored.bytes,
+        "stored_sha256": stored.sha256,
         "phash": measures.phash,
         "phash_mirror": measures.phash_mirror,
         "hash_kind": measures.hash_kind,

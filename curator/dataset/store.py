@@ -178,8 +178,10 @@ def read_fixed(ledger: Ledger) -> tuple[Fixed, Columns]:
     stored, columns = ledger.meta("fixed"), ledger.meta("columns")
     try:
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(columns)))
-        return Fixed(**stored), Columns(schema)
-    except (TypeError, ValueError, OSError, pa.ArrowException) as error:
+        fixed = Fixed(**stored)
+        fixed.encoding()
+        return fixed, Columns(schema)
+    except (TypeError, ValueError, OSError, pa.ArrowException, UsageError) as error:
         raise CorruptDataset(
             f"{ledger.path}: what was fixed for the dataset is damaged ({error}). Restore it from a backup."
         ) from error
@@ -232,10 +234,11 @@ def _fix(ledger: Ledger, given: Mapping[str, object], schema: pa.Schema | None) 
     fixed, columns = read_fixed(ledger)
     for field in fields(Fixed):
         if field.name in given and given[field.name] != getattr(fixed, field.name):
-            flag = f"--{field.name.replace('_', '-')}"
+            flag, made_with = f"--{field.name.replace('_', '-')}", getattr(fixed, field.name)
+            made = f"with {flag} {made_with}, not {given[field.name]}" if made_with else f"without {flag}"
             raise UsageError(
-                f"This dataset was made with {flag} {getattr(fixed, field.name)}, not {given[field.name]}: "
-                f"that is fixed. Leave {flag} away, or crawl into another folder with --out."
+                f"This dataset was made {made}: that is fixed. "
+                f"Leave {flag} away, or crawl into another folder with --out."
             )
     strangers = [name for name in (schema.names if schema else []) if name not in columns.schema.names]
     if strangers:

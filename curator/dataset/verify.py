@@ -56,7 +56,7 @@ def verify(root: Path) -> Report:
                     Shard(*row)
                     for row in ledger.db.execute("SELECT id, state, length, samples FROM shards ORDER BY id")
                 ]
-                checker = ShardChecker(layout, ledger, columns, fixed.shard_size, problems)
+                checker = ShardChecker(layout, ledger, columns, fixed, problems)
                 for shard in shards:
                     checker.check(shard)
                 _check_folder(layout, shards, problems)

@@ -27,6 +27,7 @@ from curator.dataset.reader import shard_rows
 from curator.dataset.rows import Columns, empty_value, finite, sidecar
 from curator.dataset.tars import StoredSample, open_shard, read_end, read_sample
 from curator.errors import CorruptDataset
+from curator.fixed import Fixed
 from curator.reasons import Reason
 
 # What reading a damaged file or row may raise, foreign libraries' own errors included.
@@ -57,10 +58,10 @@ class ShardChecker:
     """Reads shards back one after another; `samples` and `bytes` are what was found whole."""
 
     def __init__(
-        self, layout: Layout, ledger: Ledger, columns: Columns, shard_size: int, problems: Problems
+        self, layout: Layout, ledger: Ledger, columns: Columns, fixed: Fixed, problems: Problems
     ) -> None:
-        self._layout, self._ledger, self._columns = layout, ledger, columns
-        self._shard_size, self._problems = shard_size, problems
+        self._layout, self._ledger, self._columns, self._problems = layout, ledger, columns, problems
+        self._shard_size, self._extension = fixed.shard_size, fixed.encoding().extension
         self.samples = self.bytes = 0
 
     def check(self, shard: Shard) -> None:
@@ -165,6 +166,11 @@ class ShardChecker:
 
     def _member(self, key: str, digest: str, url: str, file: BinaryIO) -> StoredSample:
         stored = read_sample(file, key, has_caption=self._columns.has_caption)
+        if stored.extension != self._extension:
+            self._problems.add(
+                f"images/{Path(file.name).name}: sample {key}: its image is a .{stored.extension},"
+                f" not a .{self._extension}"
+            )
         if sha256(stored.image).hexdigest() == digest:
             self.samples += 1
             self.bytes += len(stored.image)

@@ -1,4 +1,8 @@
-"""A dataset of ours as a source: its measures were recorded by the crawl, so nothing is decoded."""
+"""A dataset of ours as a source: its measures were recorded by the crawl, so nothing is decoded.
+
+Where a crawl stored images encoded anew, `sha256` is that of the file which lies there, as in every source; that
+of what the server sent is carried as `original_sha256`.
+"""
 
 import os
 import sqlite3
@@ -49,6 +53,10 @@ class Recorded:
                 field.name not in SOURCE_SCHEMA.names or field.name in _ABSENT
             ):
                 self._own[own_name(field.name, self._own)] = field
+        self._digest = "sha256"  # column of the dataset
+        if self._dataset.encoding.asked:
+            self._digest = "stored_sha256"
+            self._own[own_name("original_sha256", self._own)] = self._dataset.schema.field("sha256")
         self.schema = pa.schema(
             [*SOURCE_SCHEMA, *(field.with_name(name) for name, field in self._own.items())]
         )
@@ -90,6 +98,8 @@ class Recorded:
             return (self._own[name].name,)
         if name in _ABSENT:
             return ()
+        if name == "sha256":
+            return (self._digest,)
         return ("captions", "caption") if name == "captions" and self._dataset.has_caption else (name,)
 
     def _column(self, name: str, shard: int, batch: pa.RecordBatch) -> pa.Array:
@@ -101,7 +111,7 @@ class Recorded:
             return pa.nulls(len(batch), SOURCE_SCHEMA.field(name).type)
         if name == "captions":
             return _captions(batch)
-        return batch.column(name)
+        return batch.column(self._digest if name == "sha256" else name)
 
     def _place(self, path: str, key: str | None) -> Place:
         if key is None or not key.isdigit():

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from curator.errors import CorruptDataset, UsageError
 from curator.identical import from_hex
 from curator.reasons import BY_NAME
 from curator.settings import Settings
 from curator.sources.source import SOURCE_SCHEMA, Source
-from curator.sources.unify import conform, schema_of
+from curator.sources.unify import conform, numbers, schema_of
 from curator.verdicts import Census
 from curator.where import Condition, there_are
 
@@ -27,7 +26,6 @@ _NEEDED = pa.schema(
         *("phash", "phash_mirror", "low_information"),
     )
 )
-_A_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _NUMBERS = ("width", "height", "bytes", "low_information")
 
 
@@ -165,8 +163,7 @@ def _compared(batch: pa.RecordBatch, keep: Keep) -> npt.NDArray[np.float64]:
     """What `--keep` compares, as numbers of which more is better; NaN where there is none."""
     column = conform(batch, pa.schema([keep.field]))[0]
     if _is_text(column.type):
-        text = pc.utf8_trim_whitespace(column)
-        column = pc.if_else(pc.match_substring_regex(text, _A_NUMBER), text, None)
+        column = numbers(column)
     elif pa.types.is_temporal(column.type):
         column = column.view(pa.int32() if column.type.bit_width == 32 else pa.int64())
     values: npt.NDArray[np.float64] = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -6,8 +6,9 @@ neither files nor the network nor the variables of this process.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from typing import Self
 
 import duckdb
@@ -16,12 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curator.errors import UsageError
+from curator.sources.source import SOURCE_SCHEMA
 from curator.sources.unify import conform
 
 _THEIR_MISTAKES = (
     *(duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError),
     duckdb.PermissionException,
 )
+_TEXTS = 6  # text columns of a condition that may be numbers
 _NOISE = re.compile(r"\n\s*(LINE \d+:|Candidate bindings:|Did you mean).*", re.DOTALL)  # our own names
 
 
@@ -36,8 +39,12 @@ class Condition:
         self._row = "_row"
         while self._row in {name.casefold() for name in schema.names} or self._row in text.casefold():
             self._row += "_"
-        self.schema = self._bound(_occurring(text, schema)) or schema
-        self._readable = _readable_schema(self.schema)
+        with self._told():
+            self._check_repeatable()
+        self.schema, self._readable = self._bound(_occurring(text, schema)) or (
+            schema,
+            _readable_schema(schema),
+        )
         with self._told():
             self._filter(self._readable.empty_table())
 
@@ -61,13 +68,33 @@ class Condition:
             holds[self._filter(rows).project(self._row).fetchnumpy()[self._row]] = True
         return holds
 
-    def _bound(self, schema: pa.Schema) -> pa.Schema | None:
-        """The schema, if the condition needs no other column."""
-        try:
-            self._filter(_readable_schema(schema).empty_table())
-        except _THEIR_MISTAKES:
-            return None
-        return schema
+    def _check_repeatable(self) -> None:
+        """Refuse what has another value each time it is asked for."""
+        volatile = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+        names = {name for (name,) in self._db.execute(volatile).fetchall()}
+        for name in re.findall(r"(\w+)\s*\(", self._text):
+            if name.casefold() in names:
+                raise duckdb.BinderException(
+                    f"{name}() gives another value each time, and decisions must not."
+                )
+
+    def _bound(self, schema: pa.Schema) -> tuple[pa.Schema, pa.Schema] | None:
+        """The schema, if the condition needs no other column, and how it is read.
+
+        Columns of CSV lists are text, also those of numbers: where the condition fits no other way, inputs' text
+        columns are read as numbers, as few as will do. What is no number is NULL then.
+        """
+        own = [field for field in schema if field.name not in SOURCE_SCHEMA.names]
+        texts = [field.name for field in own if pa.types.is_string(field.type)][:_TEXTS]
+        for count in range(len(texts) + 1):
+            for numbers in combinations(texts, count):
+                readable = _readable_schema(schema, numbers)
+                try:
+                    self._filter(readable.empty_table())
+                except _THEIR_MISTAKES:
+                    continue
+                return schema, readable
+        return None
 
     def _filter(self, rows: pa.Table) -> duckdb.DuckDBPyRelation:
         numbered = rows.append_column(self._row, pa.array(np.arange(len(rows))))
@@ -95,8 +122,10 @@ def _occurring(text: str, schema: pa.Schema) -> pa.Schema:
     return pa.schema(occurring or [schema.field(0)])  # a batch of no columns has no length
 
 
-def _readable_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([(field.name, _readable(field.type)) for field in schema])
+def _readable_schema(schema: pa.Schema, numbers: Collection[str] = ()) -> pa.Schema:
+    return pa.schema(
+        [(field.name, pa.float64() if field.name in numbers else _readable(field.type)) for field in schema]
+    )
 
 
 def _readable(kind: pa.DataType) -> pa.DataType:

@@ -98,3 +98,18 @@ def test_what_fails_on_a_value():
         pytest.raises(UsageError, match=r"jpeg.*columns are"),
     ):
         condition.holds(ROWS)
+
+
+def test_text_that_holds_numbers_is_compared_as_numbers():
+    """A column of a CSV list is text: where a condition takes it for numbers, so is it read, and the rest is NULL."""
+    schema = pa.schema([("score", pa.string()), ("name", pa.string())])
+    batch = pa.record_batch([["0.5", " 10", "-1e1", "none", None], ["a", "b", "c", "d", "e"]], schema=schema)
+    with Condition("score > 0.28 AND name <> 'b'", schema) as where:
+        assert where.holds(batch).tolist() == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("text", ["random() < 0.5", "width > 100 OR UUID () = ''", "width > nextval('a')"])
+def test_what_is_not_the_same_each_time_is_refused(text):
+    """Decisions can be repeated."""
+    with pytest.raises(UsageError, match="another value each time"):
+        Condition(text, pa.schema([("width", pa.int32())]))

@@ -22,7 +22,7 @@ import pyarrow as pa
 SAMPLE_COLUMNS = (
     *("key", "caption", "url", "status", "error_message", "width", "height"),
     *("original_width", "original_height", "exif", "sha256"),
-    *("uid", "format", "mode", "bytes", "stored_sha256", "phash", "phash_mirror", "hash_kind"),
+    *("uid", "format", "mode", "bytes", "stored_sha256", "tar_offset", "phash", "phash_mirror", "hash_kind"),
     *("low_information", "sharpness", "brightness", "contrast", "entropy"),
     *("final_url", "http_status", "content_type", "etag", "last_modified", "fetched_at", "attempts"),
     *("list_row", "captions"),
@@ -83,7 +83,8 @@ def to_values(array: pa.Array) -> list[object]:
     """A column of a carried type as values for `encode`."""
     text, numbers = _travelling(array.type, dates=pa.string()), _travelling(array.type, dates=None)
     if text == numbers:
-        return list(array.cast(text).to_pylist())
+        # Arrow 26 fails to cast lists of nulls to what they are
+        return list((array if array.type == text else array.cast(text)).to_pylist())
     try:
         printed = array.cast(text)
         readable = printed.cast(array.type).equals(array)

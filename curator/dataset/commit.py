@@ -17,7 +17,7 @@ from curator.dataset.ledger import WAITING, Ledger, Pages
 from curator.dataset.records import Event, Postponed, Verdict
 from curator.dataset.rows import Columns, Listed, sample_row, texts
 from curator.dataset.sealing import begin_sealing, finish_sealing
-from curator.dataset.shards import Member, OpenShard
+from curator.dataset.shards import BLOCK, Member, OpenShard
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class Committer:
         while end < len(events):
             event = events[end]
             if isinstance(event, Verdict) and event.image is not None:
-                sample = self._sample(shard.id, shard.samples + len(samples), event, listed[event.uid])
+                place = shard.id, shard.samples + len(samples), length
+                sample = self._sample(*place, event, listed[event.uid])
                 room = sum(member.room for member in sample.members)
                 if shard.samples + len(samples) and length + room > self._limits.bytes:
                     break
@@ -166,11 +167,12 @@ class Committer:
             self._shard = OpenShard(self._layout, shard, 0, 0)
         return self._shard
 
-    def _sample(self, shard: int, index: int, verdict: Verdict, listed: Listed) -> _Sample:
+    def _sample(self, shard: int, index: int, start: int, verdict: Verdict, listed: Listed) -> _Sample:
+        """The sample that begins `start` bytes into the shard."""
         assert verdict.image is not None
         key = sample_key(shard, index, self._limits.samples)
         image = verdict.image
-        row = sample_row(key, verdict.uid, verdict.attempts, listed, image, self._columns)
+        row = sample_row(key, verdict.uid, verdict.attempts, listed, image, self._columns, start + BLOCK)
         kept, beside = texts(row, self._columns)
         members = [
             Member(f"{key}.{self._extension}", image.body, image.size),

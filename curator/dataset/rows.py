@@ -34,6 +34,7 @@ SAMPLE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("mode", pa.string()),
     ("bytes", pa.int64()),
     ("stored_sha256", pa.string()),
+    ("tar_offset", pa.int64()),  # bytes in the shard before the image's own
     ("phash", pa.string()),
     ("phash_mirror", pa.string()),
     ("hash_kind", pa.string()),
@@ -87,9 +88,9 @@ class Listed:
 
 
 def sample_row(
-    key: str, uid: bytes, attempts: int, listed: Listed, image: Image, columns: Columns
+    key: str, uid: bytes, attempts: int, listed: Listed, image: Image, columns: Columns, offset: int
 ) -> dict[str, Any]:
-    """The row of one saved sample, JSON-able, in the order of the schema."""
+    """The row of one saved sample, JSON-able, in the order of the schema. `offset`: where its image begins."""
     measures = image.measures
     stored = image.stored or measures
     carried = dict(
@@ -117,6 +118,7 @@ def sample_row(
         "mode": stored.mode,
         "bytes": stored.bytes,
         "stored_sha256": stored.sha256,
+        "tar_offset": offset,
         "phash": measures.phash,
         "phash_mirror": measures.phash_mirror,
         "hash_kind": measures.hash_kind,

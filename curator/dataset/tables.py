@@ -10,10 +10,17 @@ GROUP_ROWS = 25_000  # rows per row group: small ones make a poor Parquet file, 
 GROUP_BYTES = 64 << 20  # of Arrow data, for rows that are long
 
 
+# columns of which no two rows are the same: a dictionary of them would be as large as they are
+_DISTINCT = frozenset(
+    {"uid", "key", "url", "final_url", "sha256", "stored_sha256", "phash", "phash_mirror", "etag"}
+)
+
+
 def write_table(file: BinaryIO, schema: pa.Schema, pages: Iterable[pa.Table]) -> None:
     """Write `pages`, all of `schema`, as one Parquet file."""
     group: list[pa.Table] = []
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    repeating = [name for name in schema.names if name not in _DISTINCT]
+    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeating) as writer:
         for page in pages:
             group.append(page)
             if sum(map(len, group)) >= GROUP_ROWS or sum(part.nbytes for part in group) >= GROUP_BYTES:

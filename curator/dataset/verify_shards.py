@@ -25,6 +25,7 @@ from curator.dataset.ledger import Ledger
 from curator.dataset.problems import Problems
 from curator.dataset.reader import shard_rows
 from curator.dataset.rows import Columns, empty_value, finite, sidecar
+from curator.dataset.shards import BLOCK
 from curator.dataset.tars import StoredSample, open_shard, read_end, read_sample
 from curator.errors import CorruptDataset
 from curator.fixed import Fixed
@@ -157,9 +158,13 @@ class ShardChecker:
     def _check_members(self, batch: pa.RecordBatch, keys: Sequence[str], file: BinaryIO) -> None:
         """Images against their digests, sidecars and captions against their rows."""
         stored: list[StoredSample] = []
-        digests, urls = (batch.column(name).to_pylist() for name in ("stored_sha256", "url"))
+        told = (batch.column(name).to_pylist() for name in ("stored_sha256", "url", "tar_offset"))
+        digests, urls, offsets = told
         try:
             for i, key in enumerate(keys):
+                if offsets[i] != file.tell() + BLOCK:
+                    name = Path(file.name).name
+                    self._problems.add(f"images/{name}: sample {key}: its image is not at its tar_offset")
                 stored.append(self._member(key, digests[i], urls[i], file))
         finally:  # what could be read is checked, also when the rest could not
             self._check_texts(batch.slice(0, len(stored)), keys, stored, Path(file.name).name)

@@ -4,7 +4,6 @@ Where a crawl stored images encoded anew, `sha256` is that of the file which lie
 of what the server sent is carried as `original_sha256`.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ import pyarrow.compute as pc
 from curator.dataset.layout import Layout, key_digits
 from curator.dataset.lock import no_writer
 from curator.dataset.reader import Dataset
-from curator.dataset.shards import BLOCK
-from curator.dataset.tars import open_shard, read_header
 from curator.errors import CorruptDataset, UsageError
 from curator.sources.copies import Copies
 from curator.sources.items import own_name
@@ -120,32 +117,20 @@ class Recorded:
         if self._layout.tar(shard) != self.path / path or index >= self._samples.get(shard, 0):
             raise UsageError(f"{self.path}: there is no sample {key} in {path}.")
         if shard not in self._spans:
-            self._spans[shard] = self._scanned(shard)
+            self._spans[shard] = self._read_spans(shard)
         offset, length = self._spans[shard][index].tolist()
         tar, part = self._layout.tar(shard), self._layout.part(shard)
         return Place(part if not tar.exists() else tar, offset, length)
 
-    def _scanned(self, shard: int) -> npt.NDArray[np.int64]:
-        """Offset and length of each committed image of a shard, shape (samples, 2), from its headers."""
-        spans = np.empty((self._samples[shard], 2), np.int64)
-        members = 3 if self._dataset.has_caption else 2
-        try:
-            with open_shard(self._layout, shard, _AROUND_HEADERS) as file:
-                for index in range(len(spans)):
-                    for member in range(members):
-                        _, size = read_header(file)
-                        if member == 0:
-                            spans[index] = file.tell(), size
-                        file.seek(size + -size % BLOCK, os.SEEK_CUR)
-        except FileNotFoundError as error:
-            raise CorruptDataset(
-                f"{error.filename}: this shard is missing. Restore it from a backup."
-            ) from error
-        except ValueError as error:
-            raise CorruptDataset(
-                f"{self._layout.tar(shard)}: {error}. `curate verify {self.path}` tells what else is damaged."
-            ) from error
-        return spans
+    def _read_spans(self, shard: int) -> npt.NDArray[np.int64]:
+        """Offset and length of each committed image of a shard, shape (samples, 2)."""
+        with _damage_told(self._layout):
+            batches = self._dataset.shard_batches(
+                ((shard, self._samples[shard]),), ("tar_offset", "bytes"), _PAGE
+            )
+            return np.concatenate(
+                [np.stack([one.to_numpy() for one in batch.columns], 1) for _, batch in batches]
+            )
 
 
 def _captions(batch: pa.RecordBatch) -> pa.Array:

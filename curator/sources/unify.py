@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from functools import reduce
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curator.dataset.columns import encode, to_values
 from curator.sources.source import Source
 
 _EXACT = pa.decimal128(20, 0)  # holds both what is negative and what only fits 64 bits unsigned
+_A_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 def schema_of(sources: Sequence[Source]) -> pa.Schema:
@@ -68,8 +70,16 @@ def _as(column: pa.Array | None, kind: pa.DataType, rows: int) -> pa.Array:
         return pa.nulls(rows, kind)
     if column.type == kind:
         return column
+    if pa.types.is_string(column.type) and pa.types.is_floating(kind):
+        return numbers(column).cast(kind)
     # to floats not every integer is exact
     return _text(column) if pa.types.is_string(kind) else column.cast(kind, safe=False)
+
+
+def numbers(text: pa.Array) -> pa.Array:
+    """The numbers that a column of text holds, null where it holds something else: CSV lists know only text."""
+    trimmed = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.match_substring_regex(trimmed, _A_NUMBER), trimmed, None).cast(pa.float64())
 
 
 def _text(column: pa.Array) -> pa.Array:

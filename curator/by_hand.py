@@ -3,6 +3,8 @@
 How it is obeyed
 - `neither`: both are dropped. `a` or `b`: the other is dropped as a duplicate of it. `both`: the two are never
   each other's duplicate, whatever else they are duplicates of.
+- Who is preferred to another goes ahead of all that a person said nothing of: it is kept, and a third copy
+  that looks better is not kept in its place.
 - Who is dropped for an image that is dropped for another one itself follows that other one. There are no
   circles, `read` refuses them: leaders are known before their followers are asked.
 - Where no image to follow is there any more, because a rule took it, nothing was said: who prefers one copy
@@ -76,6 +78,12 @@ def read(path: Path) -> list[Said]:
             )
     _check(path, list(said.values()))
     return list(said.values())
+
+
+def preferred(said: Sequence[Said]) -> set[bytes]:
+    """The uids that a person wants kept rather than another, and none rather than them."""
+    over = [one.winner_and_loser for one in said if one.winner_and_loser]
+    return {winner for winner, _ in over} - {loser for _, loser in over}
 
 
 def obey(

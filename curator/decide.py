@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from curator.by_hand import Obeyed, Said, obey
+from curator.by_hand import Obeyed, Said, obey, preferred
 from curator.clusters import Stars, best_first
 from curator.earlier import Since, changes
-from curator.identical import Index, Matches
+from curator.identical import Index
 from curator.near import Pictures, alike, bits_apart, follow_best, follow_others, parted, same_bytes
 from curator.placeholders import Placeholder
 from curator.reasons import Reason
@@ -63,9 +63,11 @@ def decide(
     there = census.unmeasured == 0
     there[: census.ours] = verdicts.kept
     before = None if earlier is None else Index(census.uid[: census.ours]).find(earlier)
-    rows = _best_first(census, np.flatnonzero(there), before)
-
     rows_of = _rows_of(census, said or ())
+    rows = _best_first(census, np.flatnonzero(there))
+    if before is not None:
+        rows = _ahead(rows, before.row)
+    rows = _ahead(rows, [row for uid in preferred(said or ()) for row in rows_of[uid]])
     obeyed = _obeyed(said or (), rows_of, rows, census.ours)
     chance = _cluster(census, settings, verdicts, rows, obeyed)
     _obey(census, settings, verdicts, obeyed)
@@ -105,16 +107,17 @@ def _drop(placeholders: Sequence[Placeholder], verdicts: Verdicts) -> list[Place
     return [one for one in took if len(one.rows)]
 
 
-def _best_first(census: Census, rows: _Rows, before: Matches | None) -> _Rows:
-    """The rows in their order; what was kept before comes first."""
+def _best_first(census: Census, rows: _Rows) -> _Rows:
+    """The rows in their order."""
     pixels = census.width[rows].astype(np.int64) * census.height[rows]
     keep = None if census.keep is None else census.keep[rows]
-    ordered = rows[best_first(pixels, census.bytes[rows], census.sha256[rows], census.uid[rows], keep)]
-    if before is None:
-        return ordered
-    first = np.zeros(len(census.uid), np.bool_)
-    first[before.row] = True
-    return np.concatenate([ordered[first[ordered]], ordered[~first[ordered]]])
+    return rows[best_first(pixels, census.bytes[rows], census.sha256[rows], census.uid[rows], keep)]
+
+
+def _ahead(rows: _Rows, some: _Rows | list[int]) -> _Rows:
+    """The same rows, `some` of them ahead of the others: what was kept before, what a person prefers."""
+    first = np.isin(rows, some)
+    return np.concatenate([rows[first], rows[~first]])
 
 
 def _rows_of(census: Census, said: Sequence[Said]) -> dict[bytes, list[int]]:

@@ -11,11 +11,14 @@ from tests.censuses import Image
 from tests.pictures import measures
 
 
-def best_first(images, earlier):
-    """The order: earlier survivors, --keep, pixels, bytes, sha256, uid."""
+def best_first(images, earlier, said):
+    """The order: whom a person prefers, earlier survivors, --keep, pixels, bytes, sha256, uid."""
+    over = [(one, other) if what == "a" else (other, one) for one, other, what in said if what in "ab"]
+    preferred = {winner for winner, _ in over} - {loser for _, loser in over}
     return sorted(
         images,
         key=lambda one: (
+            one.uid not in preferred,
             one.uid not in earlier,
             -one.keep,
             -one.width * one.height,
@@ -70,7 +73,7 @@ def by_contract(images, theirs, setting, said, earlier):
         if uid in there and uid not in others:
             del there[uid]
             result[uid] = "excluded", uid, -1, True
-    ordered = [image.uid for image in best_first(there.values(), earlier - others.keys())]
+    ordered = [image.uid for image in best_first(there.values(), earlier - others.keys(), said)]
     word = Word(said, others, ordered)
 
     by_hand = {uid: word.followed(uid) for uid in ordered if word.followed(uid) is not None}

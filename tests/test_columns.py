@@ -21,10 +21,16 @@ from curator.dataset.columns import (
 )
 
 
+def as_carried(array: pa.Array) -> pa.Array:
+    """`array` as the type as which it is carried. (Arrow 26 fails to cast lists of nulls to what they are.)"""
+    kind = carried_type(array.type)
+    return array if array.type == kind else array.cast(kind)
+
+
 def travelled(array: pa.Array) -> pa.Array:
     """`array` as it comes back from the ledger: one JSON text a row."""
     field = pa.field("x", carried_type(array.type))
-    rows = [encode((value,)) for value in to_values(array.cast(field.type))]
+    rows = [encode((value,)) for value in to_values(as_carried(array))]
     return to_array([decode(row, pa.schema([field]))[0] for row in rows], field)
 
 
@@ -129,10 +135,7 @@ NESTED = st.recursive(LEAVES, lambda inner: inner.map(in_lists) | inner.map(in_s
 @example(in_lists(pa.nulls(5)))
 def test_what_is_carried_comes_back(array):
     """Every value of every type that can be carried survives its way through JSON, bit for bit."""
-    kind = carried_type(array.type)
-    plain = array if array.type == kind else array.cast(kind)
-
-    assert plain.equals(travelled(array))
+    assert as_carried(array).equals(travelled(array))
 
 
 @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.list_(pa.float32())], ids=str)

@@ -1,13 +1,20 @@
 """How long does it take to find every near duplicate among millions of hashes, and in how much memory?
 
-    python -m bench.dedup [MILLIONS ...] [--radius 4] [--workers 2] [--seed 7]
+    python -m bench.dedup [MILLIONS ...] [--radius 4] [--workers 2] [--seed 7] [--faiss 1] [--imagededup 0.01]
 
-Sizes are in millions, 1 and 5.1 unless told. A fifth of the hashes are copies of others with up to four bits
+Sizes are in millions, from 0.5 to 20 unless told. A fifth of the hashes are copies of others with up to four bits
 turned. Each size runs in a process of its own, which prints seconds for grouping identical hashes, for all
 pairs, for the stars, and for telling what chance alone would give; the pairs found; and the most memory that
 process ever held, Python, numpy and the making of the hashes included. It is checked that every copy within
-the radius is among the pairs. Beside it, where faiss is installed, its IndexBinaryMultiHash with as many
-threads, asked for the same pairs: as exact (as many bits are flipped as needed), so the counts must agree.
+the radius is among the pairs.
+
+Beside it, each at the size it is told and in an environment of its own (`bench.peers`), asked for the same pairs,
+so that the counts must agree: faiss's IndexBinaryMultiHash with as many threads, exact since as many bits are
+flipped as needed; and imagededup's `find_duplicates` with as many processes, which compares all with all.
+
+What 100 million need is reckoned from the two largest sizes of three or more: memory grows by the same bytes a
+row; the seconds for pairs are those that the costs in `curator/neighbours.py` say, times what the largest size
+took over what they say of it; all other seconds grow with n log n.
 
 Goals on two cores at radius 4: 1 million in 1.5 s, 5.1 million in 15 s and 1 GiB, all steps but the last.
 
@@ -16,22 +23,26 @@ the neighbours of each hash, so it finds each pair twice; it is built to be aske
 """
 
 import argparse
-import importlib.util
-import multiprocessing
+import json
 import resource
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import comb, log2
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.peers import ROOT, imagededup_alone, python_for
 from curator.clusters import stars
 from curator.neighbours import chance, group_identical, pairs
 
 MILLION = 1_000_000
+SIZES = (0.5, 1.0, 2.0, 5.1, 10.0, 20.0)
+FAR = 100.0  # millions, reckoned
 GOALS = {1.0: (1.5, None), 5.1: (15.0, 1024)}  # seconds, MiB
 FLIPS = 4
 FAISS_BITS = 20  # of a key: about one hash in a bucket
@@ -97,7 +108,7 @@ def ours(job: Job) -> Result:
 
 def faiss_multihash(job: Job) -> Result:
     """The same pairs, by faiss."""
-    import faiss
+    import faiss  # type: ignore[import-not-found] # in an environment of its own
 
     faiss.omp_set_num_threads(job.workers)
     distinct, _ = group_identical(planted(job)[0])
@@ -111,6 +122,26 @@ def faiss_multihash(job: Job) -> Result:
     with timed(seconds, "pairs"):
         limits, _, _ = index.range_search(codes, job.radius + 1)  # faiss means less than
     return Result((int(limits[-1]) - len(codes)) // 2, seconds, peak())
+
+
+def imagededup(job: Job) -> Result:
+    """The same pairs, by imagededup, which takes hashes by name."""
+    finder = imagededup_alone()
+    distinct, _ = group_identical(planted(job)[0])
+    encodings = {str(row): f"{one:016x}" for row, one in enumerate(distinct.tolist())}
+    seconds: dict[str, float] = {}
+    with timed(seconds, "pairs"):
+        found = finder.find_duplicates(
+            encoding_map=encodings, max_distance_threshold=job.radius, num_dist_workers=job.workers
+        )
+    return Result(sum(map(len, found.values())) // 2, seconds, peak())
+
+
+CONTENDERS: dict[str, Callable[[Job], Result]] = {
+    "ours": ours,
+    "faiss": faiss_multihash,
+    "imagededup": imagededup,
+}
 
 
 @contextmanager
@@ -130,7 +161,7 @@ def row(name: str, job: Job, result: Result) -> str:
     """One line of the table."""
     steps = "  ".join(f"{step} {taken:6.2f}" for step, taken in result.seconds.items())
     return (
-        f"{job.count / MILLION:5.2f} M  {name:6} {result.pairs:11,} pairs  {result.memory:6.0f} MiB  {steps}"
+        f"{job.count / MILLION:5.2f} M  {name:10} {result.pairs:11,} pairs  {result.memory:6.0f} MiB  {steps}"
     )
 
 
@@ -142,34 +173,88 @@ def goal(job: Job, result: Result) -> str:
     return f"         goal {'met' if met else 'MISSED'}: {taken:.2f} s of {most_seconds} s"
 
 
-def alone(work: Callable[[Job], Result], job: Job) -> Result:
-    """Run in a fresh process, so that memory is its own."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, job).result()
+def modelled(rows: float, radius: int) -> float:
+    """Nanoseconds for pairs on one core, as `curator/neighbours.py` reckons them to choose its bands."""
+
+    def cost(bands: int) -> float:
+        equal = bands - radius
+        met = rows / 2 * (1.2 / 2 ** (63 / bands)) ** equal
+        return comb(bands, equal) * (1.2 * bands + 2.8 * log2(rows) + 1.6 * (2 + met))
+
+    return rows * min(map(cost, range(radius + 1, radius + 8)))
+
+
+def reckoned(results: Sequence[tuple[Job, Result]]) -> str:
+    """What a far larger size needs."""
+    (less, below), (most, largest) = sorted(results, key=lambda one: one[0].count)[-2:]
+    rows = FAR * MILLION
+    bytes_a_row = (largest.memory - below.memory) * 2**20 / (most.count - less.count)
+    memory = largest.memory / 1024 + bytes_a_row * (rows - most.count) / 2**30
+    searched = largest.seconds["pairs"] * modelled(rows, most.radius) / modelled(most.count, most.radius)
+    grown = rows * log2(rows) / (most.count * log2(most.count))
+    others = sum(largest.seconds[step] for step in ("group", "stars")) * grown
+    return (
+        f"{FAR:5.0f} M  reckoned: pairs {searched:.0f} s, group and stars {others:.0f} s; {memory:.1f} GiB"
+        f" ({bytes_a_row:.0f} bytes a row)"
+    )
+
+
+def alone(name: str, job: Job) -> Result | None:
+    """Run a contender in a fresh process, so that memory is its own; None where it cannot run."""
+    python = python_for(name)
+    if python is None:
+        return None
+    command = [python, "-m", "bench.dedup", "--alone", name, json.dumps(asdict(job))]
+    return Result(**json.loads(subprocess.check_output(command, cwd=ROOT)))
+
+
+def beside(name: str, job: Job, result: Result) -> None:
+    """Ask another for the same pairs."""
+    theirs = alone(name, job)
+    if theirs is None:
+        return
+    print(row(name, job, theirs), flush=True)
+    if theirs.pairs != result.pairs:
+        raise SystemExit(f"{name} found {theirs.pairs:,} pairs, not {result.pairs:,}")
+    ratio = sum(theirs.seconds.values()) / (result.seconds["group"] + result.seconds["pairs"])
+    print(f"         ours is {ratio:.0f} times as fast")
 
 
 def main() -> None:
     """Print the table."""
+    args = arguments()
+    if args.alone:
+        name, job = args.alone
+        print(json.dumps(asdict(CONTENDERS[name](Job(**json.loads(job))))))
+        return
+    peers = {"faiss": args.faiss, "imagededup": args.imagededup}
+    results = []
+    for size in sorted({*args.millions, *filter(None, peers.values())}):
+        job = Job(round(size * MILLION), args.radius, args.workers, args.seed)
+        result = alone("ours", job)
+        assert result is not None
+        results.append((job, result))
+        print(row("ours", job, result), flush=True)
+        if args.radius == 4 and size in GOALS:
+            print(goal(job, result))
+        for name in (name for name, at in peers.items() if at == size):
+            beside(name, job, result)
+    if len(results) > 2:
+        print(reckoned(results))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("millions", type=float, nargs="*", default=[1.0, 5.1])
+    parser.add_argument("millions", type=float, nargs="*", default=SIZES)
     parser.add_argument("--radius", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
-    args = parser.parse_args()
-
-    for size in args.millions:
-        job = Job(round(size * MILLION), args.radius, args.workers, args.seed)
-        result = alone(ours, job)
-        print(row("ours", job, result), flush=True)
-        if args.radius == 4 and job.count / MILLION in GOALS:
-            print(goal(job, result))
-        if importlib.util.find_spec("faiss") is None:
-            print("         faiss skipped: it is not installed (pip install faiss-cpu)")
-            continue
-        theirs = alone(faiss_multihash, job)
-        print(row("faiss", job, theirs), flush=True)
-        assert theirs.pairs == result.pairs, "faiss found other pairs"
+    parser.add_argument("--faiss", type=float, default=1.0, help="millions; 0: not asked")
+    parser.add_argument("--imagededup", type=float, default=0.01, help="millions; 0: not asked")
+    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,8 +5,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from crawler.view import LiveView, PlainLines
 from curator.dataset.place import check_ledger_is_there
 from curator.dataset.store import is_dataset
 from curator.errors import Interrupted, UsageError
+from curator.flags import reader_may_leave
 from curator.text import harmless, json_line, tell
 
 
@@ -139,20 +140,3 @@ def show_status(data: Path, by: Any, *, as_json: bool) -> int:
         else:
             render_status(found, Console(highlight=False), by)
     return 0
-
-
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """Print inside; that the reader has seen enough (`crawl ... | head -1`), or has no room, is no failure.
-
-    Standard output then leads nowhere: what is still in its buffer would fail once more as Python ends.
-    """
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-    except SystemExit:  # rich's answer to a broken pipe, after it has done the same
-        return

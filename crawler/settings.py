@@ -103,10 +103,6 @@ class Settings:
 
     def _check_encoding(self) -> None:
         encoding = self.encoding()
-        if not encoding.side and encoding.mode != _FIXED.resize_mode:
-            raise UsageError("--resize-mode says how to resize: name the side, too, with --resize.")
-        if not encoding.asked and encoding.quality != _FIXED.quality:
-            raise UsageError("--quality is that of new files: ask for them, with --encode or --resize.")
         if encoding.mode != "keep-ratio-largest" and encoding.side**2 > self.max_pixels:
             raise UsageError(
                 f"--resize {encoding.side} makes images of more than --max-pixels {self.max_pixels:,}: none "

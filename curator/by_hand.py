@@ -25,6 +25,7 @@ from curator.errors import UsageError
 
 _HEADER = ["uid_a", "uid_b", "verdict"]
 _VERDICTS = ("both", "a", "b", "neither")
+_LINE = 1_000  # characters: a file of one endless line ends as one that is no pairs.csv
 _SWAPPED = {"a": "b", "b": "a"}
 
 
@@ -106,7 +107,7 @@ def obey(
 def _parsed(path: Path) -> Iterator[Said]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
+            lines = csv.reader(iter(lambda: file.readline(_LINE), ""))
             header = next(lines, [])
             if [name.strip() for name in header] != _HEADER:
                 raise UsageError(f"{path}: its first line is not {','.join(_HEADER)}.")

@@ -63,7 +63,7 @@ _SETTINGS = [
     setting("mirrored", "Copies mirrored left to right are copies, too."),
     setting(
         "keep",
-        "Of copies keep that with the most of this column, or with -COLUMN the least.  [default: pixels]",
+        "Of copies keep that with the most of this column, or with -COLUMN the least.  [default: most pixels]",
     ),
     setting("placeholder_from", "Drop what N URLs of one host gave byte for byte; 0 keeps it."),
     setting("against", "Drop what this dataset or folder has, too. Repeatable.", _PATH, multiple=True),
@@ -139,6 +139,9 @@ def run(
     paths: tuple[Path, ...], out: Path | None, export: Path | None, quiet: bool, as_json: bool, **given: Any
 ) -> None:
     """Decide which images to keep, and write the decisions and a report."""
+    from curator.pool import prepare
+
+    prepare(["curator.measure", "curator.report.small"])  # it imports beside us
     from rich.console import Console
 
     from curator.command import Terminal, run_curate

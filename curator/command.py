@@ -1,6 +1,8 @@
 """What the commands of `curate` do with a terminal: progress, last lines, signals and exit codes."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -18,7 +20,8 @@ from curator.ending import ending
 from curator.errors import Interrupted, UsageError
 from curator.export.pipeline import export
 from curator.export.records import Exported
-from curator.export.target import REFUSED
+from curator.export.target import REFUSED, check_free
+from curator.flags import reader_may_leave
 from curator.opened import reopened
 from curator.outcome import DEFAULT, MEASURES
 from curator.pipeline import Curated, Watched, curate_with
@@ -59,11 +62,26 @@ def run_export(curated: Path, out: Path, settings: ExportSettings, terminal: Ter
 
 def _run(work: Coroutine[Any, Any, None], kept: str) -> int:
     try:
-        uvloop.run(work)
+        uvloop.run(_stoppable(work))
     except (asyncio.CancelledError, KeyboardInterrupt):
         print(f"Stopped. {kept}: run the same command again to go on.", file=sys.stderr)  # noqa: T201 - also when quiet
         return Interrupted.exit_code
     return 0
+
+
+async def _stoppable(work: Coroutine[Any, Any, None]) -> None:
+    """The first SIGINT or SIGTERM ends the work, which keeps what is done; a second does not even wait for that."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def heard() -> None:
+        if task.cancelling():
+            os._exit(Interrupted.exit_code)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard)
+    await work
 
 
 async def _curate(
@@ -73,6 +91,8 @@ async def _curate(
     exporting: tuple[Path, ExportSettings] | None,
     terminal: Terminal,
 ) -> None:
+    if exporting is not None:  # said before the work, not after it
+        check_free(exporting[0], [*paths, *settings.against, *(() if out is None else (out,))])
     watched = Watched()
     async with _shown(terminal, lambda: _doing(watched)):
         curated = await curate_with(paths, out, settings, watched)
@@ -95,7 +115,7 @@ async def _export(curated: Path, out: Path, settings: ExportSettings, terminal: 
             _shown(terminal, lambda: f"exporting  {done[0]:,} of {done[1]:,} images"),
         ):
             exported = await export(folder, out, settings, Bodies(opened.ours, reader).stream, progress)
-    _tell_exported(exported, out, terminal)
+    _tell_exported(exported, out, settings.form, terminal)
 
 
 def decided_in(curated: Path) -> Path:
@@ -107,24 +127,26 @@ def decided_in(curated: Path) -> Path:
 
 
 def _tell_decided(curated: Curated, settings: Settings, terminal: Terminal) -> None:
-    if terminal.as_json:
-        print(json_line(curated.summary))  # noqa: T201 - what --json is for
-    elif not terminal.quiet:
-        tell(terminal.console, *ending(curated.summary, settings, curated.out))
+    with reader_may_leave():
+        if terminal.as_json:
+            print(json_line(curated.summary))  # noqa: T201 - what --json is for
+        elif not terminal.quiet:
+            tell(terminal.console, *ending(curated.summary, settings, curated.out))
 
 
-def _tell_exported(exported: Exported, out: Path, terminal: Terminal) -> None:
-    if terminal.as_json:
-        print(json_line(asdict(exported)))  # noqa: T201 - what --json is for
-        return
+def _tell_exported(exported: Exported, out: Path, form: str, terminal: Terminal) -> None:
     refused = sum(exported.refused.values())
-    if refused:  # also when quiet: they are missing
+    if refused and not terminal.as_json:  # also when quiet: they are missing
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(exported.refused.items()))
         line = f"curate: {counted(refused, 'image')} could not be encoded ({reasons}): see {out / REFUSED}"
         print(line, file=sys.stderr)  # noqa: T201
-    if not terminal.quiet:
-        told = f"{counted(exported.images, 'image')}, {size(exported.bytes)}, in {counted(exported.shards, 'file')}"
-        tell(terminal.console, f"exported   {told}: {out}")
+    with reader_may_leave():
+        if terminal.as_json:
+            print(json_line(asdict(exported)))  # noqa: T201 - what --json is for
+        elif not terminal.quiet:
+            shards = "" if form == "folder" else f", in {counted(exported.shards, 'file')}"
+            told = f"{counted(exported.images, 'image')}, {size(exported.bytes)}{shards}"
+            tell(terminal.console, f"exported   {told}: {out}")
 
 
 @asynccontextmanager
@@ -151,7 +173,8 @@ async def _shown(terminal: Terminal, line: Callable[[], str]) -> AsyncIterator[N
 async def _lines(console: Console, line: Callable[[], str]) -> None:
     while True:
         await asyncio.sleep(_EVERY)
-        tell(console, harmless(line()))
+        with reader_may_leave():
+            tell(console, harmless(line()))
 
 
 def _doing(watched: Watched) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from curator.dataset.layout import replace_whole
-from curator.dataset.tables import write_table
+from curator.dataset.tables import open_table, write_table
 from curator.digests import reason_names, to_hex
 from curator.errors import CorruptDataset, UsageError
+from curator.sources.items import from_disk, on_disk
 from curator.sources.source import LISTED, MEASURES, SOURCE_SCHEMA, WHERE_IT_IS, Source
 from curator.sources.unify import conform, unified
 from curator.standing import Standing
@@ -64,7 +64,7 @@ class Provenance:
 
 def origin(source: Source) -> Origin:
     """How a source is named."""
-    return Origin(source.label, str(source.path.absolute()), source.kind)
+    return Origin(source.label, from_disk(str(source.path.absolute())), source.kind)
 
 
 def own_columns(schema: pa.Schema) -> list[str]:
@@ -91,13 +91,18 @@ def write_decisions(
     replace_whole(path, lambda file: write_table(file, schema, pages))
 
 
-def read_provenance(path: Path) -> Provenance:
-    """Where the decisions in the table `path` come from. Raises UsageError where it is no such table."""
+def read_provenance(path: Path, schema: pa.Schema | None = None) -> Provenance:
+    """Where the decisions in the table `path`, whose `schema` may be known already, come from.
+
+    Raises UsageError where it is no such table.
+    """
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        told = json.loads(metadata[_TOLD])
+        if schema is None:
+            with open_table(path) as table:
+                schema = table.schema_arrow
+        told = json.loads((schema.metadata or {})[_TOLD])
         version = told.pop("version")
-        names = {name: tuple(Origin(**one) for one in told[name]) for name in ("sources", "against")}
+        names = {name: tuple(_origin(**one) for one in told[name]) for name in ("sources", "against")}
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} is not what `curate` decided: it cannot be read as such ({error})."
@@ -105,6 +110,10 @@ def read_provenance(path: Path) -> Provenance:
     if version != VERSION:
         raise UsageError(f"{path}: written by another version (format {version}). Run curate again.")
     return Provenance(**names, settings=told["settings"])
+
+
+def _origin(label: str, path: str, kind: str) -> Origin:
+    return Origin(label, on_disk(path), kind)
 
 
 def _schema(known: pa.Schema, provenance: Provenance) -> pa.Schema:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from curator.dataset.tables import open_table
 from curator.errors import UsageError
 from curator.identical import Matches, from_hex, groups
 from curator.reasons import BY_CODE
@@ -34,7 +34,7 @@ def read(folder: Path) -> npt.NDArray[np.uint8]:
     """
     path = folder / "decisions.parquet"
     try:
-        with pq.ParquetFile(path) as file:
+        with open_table(path) as file:
             if b"curate" not in (file.schema_arrow.metadata or {}):
                 raise ValueError("another program's table")
             batches = file.iter_batches(_ROWS, columns=["uid", "kept"])

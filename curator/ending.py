@@ -81,14 +81,14 @@ def _since(since: dict[str, Any] | None) -> Iterator[str]:
 def _pairs(pairs: dict[str, Any] | None) -> Iterator[str]:
     if pairs is None:
         return
-    precision, recall = (
-        "unknown" if pairs[name] is None else f"{100 * pairs[name]:.1f} %" for name in ("precision", "recall")
-    )
-    yield (
-        f"pairs: {counted(pairs['pairs'], 'pair')} obeyed; on these the radius has a precision of {precision} "
-        f"and a recall of {recall}"
-        + (f"; {pairs['unknown']:,} name unknown images" if pairs["unknown"] else "")
-    )
+    known = pairs["pairs"] - pairs["unknown"]
+    told = f"pairs: {known:,} of {counted(pairs['pairs'], 'pair')} obeyed, the others name images that are not here"
+    if not pairs["unknown"]:
+        told = f"pairs: {counted(known, 'pair')} obeyed"
+    rates = [
+        f"{name} {100 * pairs[name]:.1f} %" for name in ("precision", "recall") if pairs[name] is not None
+    ]
+    yield f"{told}; of the radius on these: {' and '.join(rates)}" if rates else told
 
 
 def _nothing(reasons: Mapping[str, int], images: int) -> Text:

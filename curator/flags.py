@@ -6,7 +6,8 @@ Light to import: worker processes import the main module.
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -107,3 +108,20 @@ def _ready_standard_files() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Print inside; that the reader has seen enough (`crawl ... | head -1`), or has no room, is no failure.
+
+    Standard output then leads nowhere: what is still in its buffer would fail once more as Python ends.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except SystemExit:  # rich's answer to a broken pipe, after it has done the same
+        return

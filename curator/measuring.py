@@ -39,10 +39,11 @@ _WARNINGS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is to be measured: the label of a source, and what lists it."""
+    """What is to be measured: the label of a source, what lists it, and whether it is only compared with."""
 
     label: str
     entries: Callable[[Known], Iterator[Listed]]
+    against: bool = False
 
 
 @dataclass(slots=True)
@@ -55,7 +56,9 @@ class Progress:
     bytes: int = 0  # read
     complete: bool = False  # everything is listed
     seconds: float = 0.0
-    passed_over: Counter[str] = field(default_factory=Counter)  # what is no image, by extension
+    passed_over: Counter[str] = field(
+        default_factory=Counter
+    )  # what is no image, by extension; not `against`
     warnings: list[str] = field(default_factory=list)  # the first thousand
     more_warnings: int = 0
 
@@ -122,23 +125,26 @@ class _Stages:
     async def _list(self, sources: Sequence[tuple[Visit, Listing]]) -> None:
         for visit, listing in sources:
             entries = listing.entries(visit.known)
+            passed_over = Counter[str]() if listing.against else self._progress.passed_over
             more = True
             while more:
-                items, more = await in_thread(self._chunk, visit, entries)
+                items, more = await in_thread(self._chunk, visit, entries, passed_over)
                 for item in items:
                     await self._todo.put(_Todo(visit, item))
             await in_thread(visit.end)
         self._progress.complete = True
         await self._todo.put(None)
 
-    def _chunk(self, visit: Visit, entries: Iterator[Listed]) -> tuple[list[Item], bool]:
+    def _chunk(
+        self, visit: Visit, entries: Iterator[Listed], passed_over: Counter[str]
+    ) -> tuple[list[Item], bool]:
         """Some of a listing: what of it is to be measured, and whether there may be more."""
         items, until, more = list[Item](), time.monotonic() + _PATIENCE, False
         for count, entry in enumerate(entries, 1):
             if isinstance(entry, Item):
                 items.append(entry)
             else:
-                self._note(visit, entry)
+                self._note(visit, entry, passed_over)
             if count == _CHUNK or time.monotonic() > until:
                 more = True
                 break
@@ -148,13 +154,13 @@ class _Stages:
         self._progress.known += len(items) - len(wanted) + passed
         return wanted, more
 
-    def _note(self, visit: Visit, entry: ShardEnd | Warned | PassedOver) -> None:
+    def _note(self, visit: Visit, entry: ShardEnd | Warned | PassedOver, passed_over: Counter[str]) -> None:
         progress = self._progress
         match entry:
             case ShardEnd():
-                visit.ended(entry)
+                passed_over.update(visit.ended(entry))
             case PassedOver():
-                progress.passed_over[entry.what] += entry.count
+                passed_over[entry.what] += entry.count
             case Warned() if len(progress.warnings) < _WARNINGS:
                 progress.warnings.append(entry.text)
             case Warned():

@@ -19,6 +19,7 @@ from curator.sources.measures import MeasureStore
 from curator.sources.opening import DATASET, Input, Inputs
 from curator.sources.recorded import Recorded
 from curator.sources.source import Source
+from curator.units import counted
 
 
 @dataclass(frozen=True)
@@ -60,46 +61,49 @@ async def open_sources(inputs: Inputs, measures: Path, settings: Settings, progr
     Raises UsageError, CorruptDataset, and what `measure_sources` raises.
     """
     everything = [*inputs.ours, *inputs.against]
-    foreign = [one for one in everything if one.kind != DATASET]
+    listings = [
+        Listing(one.label, partial(list_images, one.path), against=one in inputs.against)
+        for one in everything
+        if one.kind != DATASET
+    ]
     with ExitStack() as stack:
-        store = None
-        if foreign:
+        if listings:
             store = MeasureStore(measures)
             stack.callback(store.close)
-            listings = [Listing(one.label, partial(list_images, one.path)) for one in foreign]
             await measure_sources(listings, store, settings, progress)
-        ours = [_source(one, store) for one in inputs.ours]
-        others = [_source(one, store) for one in inputs.against]
+        ours = [_source(one, measures) for one in inputs.ours]
+        others = [_source(one, measures) for one in inputs.against]
         return Opened(ours, others, list(_warnings([*ours, *others])), stack.pop_all())
 
 
 def reopened(provenance: Provenance, measures: Path) -> Opened:
     """The decided sources of earlier decisions, to read their images. Raises UsageError where one is gone."""
-    with ExitStack() as stack:
-        store = None
-        for one in provenance.sources:
-            if not Path(one.path).exists():
-                raise UsageError(f"{one.path} is gone. Put it back, or run curate again on where it is now.")
-        if any(one.kind != DATASET for one in provenance.sources):
-            if not measures.is_file():
-                raise UsageError(f"{measures} is gone: it knows where images are. Run curate again.")
-            store = MeasureStore(measures)
-            stack.callback(store.close)
-        ours = [_source(Input(one.label, Path(one.path), one.kind), store) for one in provenance.sources]
-        return Opened(ours, [], [], stack.pop_all())
+    for one in provenance.sources:
+        if not Path(one.path).exists():
+            raise UsageError(f"{one.path} is gone. Put it back, or run curate again on where it is now.")
+    if any(one.kind != DATASET for one in provenance.sources) and not measures.is_file():
+        raise UsageError(f"{measures} is gone: it knows where images are. Run curate again.")
+    ours = [_source(Input(one.label, Path(one.path), one.kind), measures) for one in provenance.sources]
+    return Opened(ours, [], [], ExitStack())
 
 
-def _source(one: Input, store: MeasureStore | None) -> Source:
+def _source(one: Input, measures: Path) -> Source:
     if one.kind == DATASET:
         return Recorded(one.label, one.path)
-    assert store is not None, "what is no dataset is measured"
-    return Measured(one.label, one.path, store)
+    return Measured(one.label, one.path, measures)
 
 
 def _warnings(sources: Sequence[Source]) -> Iterator[str]:
     for source in sources:
-        if isinstance(source, Recorded) and source.writer_at_work():
+        if not isinstance(source, Recorded):
+            continue
+        if source.writer_at_work():
             yield (
                 f"{source.path} is being written by a crawl: decided is what it had committed. "
                 "Run curate again when it has ended."
+            )
+        if missing := source.missing():
+            yield (
+                f"{source.path}: {counted(len(missing), 'shard')} missing ({missing[0]}): decided from the rows, but "
+                "these images cannot be exported. Restore them from a backup."
             )

@@ -10,14 +10,16 @@ ones still stand, and what is in .new is made again.
 
 import os
 import shutil
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from curator.dataset.layout import sync_folder
+from curator.dataset.layout import Layout, sync_folder
 from curator.dataset.lock import WriterLock
 from curator.dataset.space import is_full, why_not_written
 from curator.errors import UsageError
-from curator.sources.opening import DATASET, Inputs
+from curator.sources.opening import DATASET, Input, Inputs
 
 MARKER = ".curated"
 DEFAULT = "curated"  # in the folder of a dataset
@@ -34,16 +36,10 @@ class Outcome:
     def __init__(self, root: Path) -> None:
         """Take the folder, which `place` has found fit. Raises UsageError where another process has it."""
         self.root = root
-        try:
+        with self._told():
             root.mkdir(parents=True, exist_ok=True)
             self._lock = WriterLock(root / _LOCK, advice="")
             (root / MARKER).touch()
-        except OSError as error:
-            if is_full(error, root.parent):
-                raise
-            raise UsageError(
-                f"{root}: cannot be written ({error.strerror}). Name another folder with --out."
-            ) from error
 
     @property
     def measures(self) -> Path:
@@ -56,29 +52,44 @@ class Outcome:
         return self.root / ".new"
 
     def begin(self) -> Path:
-        """An empty folder for new decisions."""
-        shutil.rmtree(self.new, ignore_errors=True)
-        self.new.mkdir()
+        """An empty folder for new decisions. Raises UsageError."""
+        with self._told():
+            _remove(self.new)
+            self.new.mkdir()
         return self.new
 
     def publish(self, names: Sequence[str]) -> None:
-        """Put files and folders from `new` in the place of older ones, in this order."""
-        for name in names:
-            old, new = self.root / name, self.new / name
-            if old.is_dir():
-                aside = self.root / f".old-{name}"
-                shutil.rmtree(aside, ignore_errors=True)
-                old.replace(aside)
-                new.replace(old)
-                shutil.rmtree(aside, ignore_errors=True)
-            else:
-                new.replace(old)
-        sync_folder(self.root)
-        shutil.rmtree(self.new, ignore_errors=True)
+        """Put files and folders from `new` in the place of whatever there is, in this order. Raises UsageError."""
+        with self._told():
+            for name in names:
+                self._put(name)
+            sync_folder(self.root)
+            _remove(self.new)
 
     def close(self) -> None:
         """Let the next one in."""
         self._lock.close()
+
+    def _put(self, name: str) -> None:
+        old, new, aside = self.root / name, self.new / name, self.root / f".old-{name}"
+        if old.is_dir() or new.is_dir():  # only a file takes another's place by a rename
+            _remove(aside)
+            with suppress(FileNotFoundError):
+                old.replace(aside)
+        new.replace(old)
+        _remove(aside)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise UsageError where the folder cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            if is_full(error, self.root.parent):
+                raise
+            raise UsageError(
+                f"{self.root}: cannot be written ({error.strerror}). Name another folder with --out."
+            ) from error
 
 
 def place(inputs: Inputs, out: Path | None) -> Path:
@@ -90,18 +101,42 @@ def place(inputs: Inputs, out: Path | None) -> Path:
                 "they go to its folder `curated`."
             )
         out = inputs.ours[0].path / DEFAULT
-    _check_free(out, [one.path for one in (*inputs.ours, *inputs.against)])
+    for one in (*inputs.ours, *inputs.against):
+        _check_apart(out, one)
+    _check_free(out)
     return out
 
 
-def _check_free(root: Path, inputs: Sequence[Path]) -> None:
-    if root.resolve() in inputs:
+def _check_apart(root: Path, one: Input) -> None:
+    """Refuse what would change an input; a folder of its own beside what makes a dataset is no part of that."""
+    whole = root.resolve()
+    beside = one.kind == DATASET and whole.parent == one.path and whole != Layout(one.path).images
+    inside, around = whole.is_relative_to(one.path), one.path.is_relative_to(whole)
+    if around or (inside and not beside):
+        how = "is" if inside and around else "is in" if inside else "holds"
         raise UsageError(
-            f"{root} is one of the inputs, which are never changed. Name another folder with --out."
+            f"{root} {how} the input {one.path}, and inputs are never changed. Name another folder with --out."
         )
-    if not root.exists():
+
+
+def _remove(path: Path) -> None:
+    """Whatever is there; a link, not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _check_free(root: Path) -> None:
+    try:
+        mode = root.stat().st_mode
+    except FileNotFoundError:
         return
-    if not root.is_dir():
+    except OSError as error:  # a name too long, a file where a folder should be
+        raise UsageError(
+            f"{root}: cannot be written ({error.strerror}). Name another folder with --out."
+        ) from error
+    if not stat.S_ISDIR(mode):
         raise UsageError(f"{root} is a file. Name a folder with --out.")
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         raise UsageError(

@@ -30,7 +30,7 @@ from curator.sources.opening import open_inputs
 from curator.sources.reading import Reader
 from curator.standing import stand_for
 from curator.summary import summarise
-from curator.tasks import in_thread
+from curator.tasks import first_error, in_thread
 from curator.verdicts import Census
 
 
@@ -84,9 +84,11 @@ async def curate_with(
         watched.doing = "writing decisions"
         new = outcome.begin()
         summary = await in_thread(partial(_write, new, opened, census, decided, settings, watched.measuring))
+        summary["out"] = str(root.absolute())
         watched.doing = "writing the report"
-        async with Reader(settings.max_bytes) as reader:
-            await write_report(new, new / FILE, summary, Bodies(opened.ours, reader).read, settings)
+        with first_error():
+            async with Reader(settings.max_bytes) as reader:
+                await write_report(new, new / FILE, summary, Bodies(opened.ours, reader).read, settings)
         summary["seconds"] = round(time.monotonic() - started, 3)
         text = json.dumps(summary, indent=4).encode() + b"\n"
         replace_whole(new / SUMMARY, lambda file: file.write(text))

@@ -14,7 +14,8 @@ from curator.errors import UsageError
 
 MIB = 1 << 20
 _NAME = re.compile(r"\w{1,50}", re.ASCII)
-_SHARE = re.compile("[1-9][0-9]{0,8}")
+_SHARE = re.compile("[1-9][0-9]{0,6}")
+_SIDES = 100  # more would not fit the numbers that sides are told by, nor be of use
 _HOW = "Write it like train=98,val=2."
 
 
@@ -46,11 +47,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the flag."""
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                bounds = f"from {low:,} to {high:,}" if high < _ANY else f"at least {low:,}"
-                raise UsageError(f"--{name.replace('_', '-')} must be {bounds}, not {value}.")
+        _check_ranges(self)
         if 0 < self.max_aspect < 1:
             raise UsageError(
                 f"--max-aspect must be 0 (any) or at least 1, not {self.max_aspect}: nothing could pass."
@@ -84,8 +81,7 @@ class ExportSettings:
         """Refuse what cannot work, naming the flag."""
         if self.form not in ("webdataset", "folder", "parquet"):
             raise UsageError(f"--as is one of webdataset, folder, parquet, not {self.form!r}.")
-        if self.shard_size < 1 or self.shard_bytes < 1:
-            raise UsageError("--shard-size and --shard-bytes must be at least 1.")
+        _check_ranges(self)
 
     def worker_count(self) -> int:
         """How many processes encode."""
@@ -114,9 +110,20 @@ def parse_split(text: str) -> tuple[tuple[str, int], ...]:
         if not _NAME.fullmatch(name) or not _SHARE.fullmatch(share):
             raise UsageError(f"--split: {part.strip()!r} is not a name and a whole number above 0. {_HOW}")
         sides.append((name, int(share)))
+    if len(sides) == 1 or len(sides) > _SIDES:
+        raise UsageError(f"--split: {text!r} does not name 2 to {_SIDES} sides. {_HOW}")
     if len({name.casefold() for name, _ in sides}) < len(sides):
         raise UsageError(f"--split: {text!r} names a side twice. {_HOW}")
     return tuple(sides)
+
+
+def _check_ranges(settings: Settings | ExportSettings) -> None:
+    """Refuse numbers that are out of range, among them those that are none (nan), naming the flag."""
+    for name in [one.name for one in fields(settings) if one.name in _RANGES]:
+        (low, high), value = _RANGES[name], getattr(settings, name)
+        if not low <= value <= high:
+            bounds = f"from {low:,} to {high:,}" if high < _ANY else f"at least {low:,}"
+            raise UsageError(f"--{name.replace('_', '-')} must be {bounds}, not {value}.")
 
 
 def cores() -> int:
@@ -136,4 +143,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "worker_memory": (64 * MIB, _ANY),
     "max_pixels": (1, 1 << 32),
     "max_bytes": (1024, 1 << 40),
+    "shard_size": (1, 1_000_000),
+    "shard_bytes": (1, 1 << 40),
 }

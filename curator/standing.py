@@ -17,6 +17,9 @@ from curator.sources.copies import Copies
 from curator.sources.source import Source
 from curator.verdicts import Census, Verdicts
 
+_Ends = npt.NDArray[np.int64]
+
+TEXT = 64 << 10  # bytes of URLs, and of captions, that a survivor's row repeats
 # large ones: what all survivors stand for may be more text than 2 GiB
 _TOLD = pa.schema([("url", pa.large_string()), ("captions", pa.large_list(pa.large_string()))])
 
@@ -43,7 +46,7 @@ class Standing:
 class Lists:
     """A list of strings for each of n rows: `ends` of shape (n + 1,), row i has values[ends[i]:ends[i + 1]]."""
 
-    ends: npt.NDArray[np.int64]
+    ends: _Ends
     values: pa.Array | pa.ChunkedArray
 
     def of(self, rows: slice) -> pa.Array:
@@ -105,14 +108,25 @@ def _told(sources: Sequence[Source], census: Census, rows: npt.NDArray[np.int64]
             at += len(batch)
 
 
-def _named(ends: npt.NDArray[np.int64], values: pa.ChunkedArray) -> Lists:
+def _named(ends: _Ends, values: pa.ChunkedArray) -> Lists:
     """One value for each follower, without those that are null."""
     before = np.concatenate(([0], np.cumsum(values.is_valid().to_numpy().astype(np.int64))))
-    return Lists(before[ends], values.drop_null())
+    return _bounded(before[ends], values.drop_null())
 
 
-def _flat(ends: npt.NDArray[np.int64], values: pa.ChunkedArray) -> Lists:
+def _flat(ends: _Ends, values: pa.ChunkedArray) -> Lists:
     """A list for each follower, those of one row joined."""
     lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
     before = np.concatenate(([0], np.cumsum(lengths)))
-    return Lists(before[ends], pc.list_flatten(values))
+    return _bounded(before[ends], pc.list_flatten(values))
+
+
+def _bounded(ends: _Ends, values: pa.ChunkedArray) -> Lists:
+    """The first values of each row, as many as take TEXT bytes: Arrow has no batch of more than 2 GiB of text."""
+    total = np.cumsum(pc.fill_null(pc.binary_length(values), 0).to_numpy(), dtype=np.int64)
+    before = np.concatenate(([0], total))[ends[:-1]]  # bytes before each row
+    fits = total - np.repeat(before, np.diff(ends)) <= TEXT
+    if fits.all():
+        return Lists(ends, values)
+    kept = np.concatenate(([0], np.cumsum(fits)))
+    return Lists(kept[ends], values.filter(pa.array(fits)))

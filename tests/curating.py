@@ -1,30 +1,19 @@
-"""Curations in tests: run as a program would, and their decisions read back; killed and gone on with.
-
-As a module it is what kills: `python -m tests.curating ROOT KILLS LONGEST` curates ROOT/pics to ROOT/curated and
-exports that, each command killed with SIGKILL so many times. A process of its own does it, because a forked test
-runner would carry its threads' locks along.
-"""
+"""Curations in tests: run as a program would, and their decisions read back."""
 
 import asyncio
 import gc
 import hashlib
 import io
-import os
-import random
-import signal
+import shutil
 import subprocess
 import sys
 import tarfile
-import time
-import traceback
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-
 from rich.console import Console
 
 from curator.cli import main
@@ -109,17 +98,8 @@ def survivors(out: Path) -> set[str]:
 
 
 def reasons(out: Path) -> dict[str, str]:
-    """What became of each path."""
-    return {path: row["reason"] for path, row in by_path(out).items()}
-
-
-def contents(folder: Path, *, but: str = "") -> dict[str, str]:
-    """What every file below a folder holds, as digests; without what is below `but`."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not (but and path.is_relative_to(folder / but))
-    }
+    """What became of each image, by path and key."""
+    return {"/".join(filter(None, (row["path"], row["key"]))): row["reason"] for row in decisions(out)}
 
 
 def state(*inputs: Path) -> dict[str, tuple[int, int, str]]:
@@ -129,7 +109,11 @@ def state(*inputs: Path) -> dict[str, tuple[int, int, str]]:
     """
     files = [path for one in inputs for path in ([one] if one.is_file() else sorted(one.rglob("*")))]
     return {
-        str(path): (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        str(path): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
         for path in files
         if path.is_file() and not path.name.endswith(("-wal", "-shm")) and "curated" not in path.parts
     }
@@ -152,10 +136,15 @@ def album() -> dict[str, bytes]:
     files |= {f"copies/same{number}.jpg": files[f"{number % 3}/{number}.jpg"] for number in range(3, 6)}
     files["copies/half.png"] = encoded(photo(6, 256, 208).resize(SIDES), "PNG")
     files |= {f"flat{red}.png": encoded(flat((red, 40, 60), *SIDES), "PNG") for red in (10, 200)}
-    files |= {"small.jpg": jpeg(50, 40, 40), "cut.jpg": files["0/0.jpg"][:900], "page.jpg": b"<html>gone</html>"}
-    tar = {f"{number:03}.jpg": picture(number) for number in (20, 21, 7)}
+    files |= {
+        "small.jpg": jpeg(50, 40, 40),
+        "cut.jpg": files["0/0.jpg"][:900],
+        "page.jpg": b"<html>gone</html>",
+    }
+    tar = {f"{number:03}.jpg": picture(number) for number in (7, 20, 21)}
     tar |= {"020.json": b'{"url": "http://a.example/20.jpg", "score": 3}', "021.txt": b"a caption"}
-    return files | {"shard.tar": tar_of(tar), "notes.md": b"x", "0/1.json": b'{"url": "http://a.example/1.jpg"}'}
+    files["shard.tar"] = tar_of(dict(sorted(tar.items())))
+    return files | {"notes.md": b"x", "1/1.json": b'{"url": "http://a.example/1.jpg"}'}
 
 
 def tar_of(files: Mapping[str, bytes]) -> bytes:
@@ -178,59 +167,18 @@ def filled(folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def curate_and_export(root: Path, workers: int) -> None:
-    """Curate root/pics to root/curated, and export that as EXPORTS say to folders beside it."""
+def moved(decided: Path, to: Path) -> tuple[Path, Path]:
+    """A copy of the folders pics and out of `decided`, whose measures hold there, too."""
+    for name in ("pics", "out"):
+        shutil.copytree(decided / name, to / name)
+    return to / "pics", to / "out"
+
+
+def curate_in(root: Path, workers: int) -> None:
+    """Curate root/pics to root/curated."""
     curated(root / "pics", out=root / "curated", workers=workers)
-    for name, settings in EXPORTS.items():
-        exported(root / "curated", root / name, workers=workers, **settings)
 
 
-def curate_and_export_killed(root: Path, kills: int, longest: float) -> None:
-    """The same, each step killed so many times, at random moments at most `longest` seconds after it began."""
-    arguments = [str(root), str(kills), str(longest)]
-    subprocess.run([sys.executable, "-m", "tests.curating", *arguments], cwd=ROOT, check=True)
-
-
-def _kill_and_go_on(root: Path, kills: int, longest: float) -> None:
-    out = root / "curated"
-    _killed(out / "measures.sqlite", kills, longest, lambda: curated(root / "pics", out=out))
-    for name, settings in EXPORTS.items():
-        export = partial(exported, out, root / name, **settings)
-        _killed(root / name / ".exported", kills - 1, longest, export)
-
-
-def _killed(begun: Path, kills: int, longest: float, work: Callable[[], object]) -> None:
-    """Do `work`, killed after it has made `begun`, and at last to its end."""
-    while kills:
-        child = _forked(work)
-        while not begun.exists() and not _has_ended(child):
-            time.sleep(0.001)
-        time.sleep(random.uniform(0, longest))  # noqa: S311 - any moment must do
-        os.kill(child, signal.SIGKILL)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status):
-            kills -= 1
-        else:  # it was faster
-            assert status == 0
-            longest /= 2
-    assert os.waitpid(_forked(work), 0)[1] == 0
-
-
-def _has_ended(child: int) -> bool:
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _forked(work: Callable[[], object]) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return child
-
-
-if __name__ == "__main__":
-    _kill_and_go_on(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+def export_in(root: Path, name: str, workers: int) -> None:
+    """Export root/curated to root/NAME, as EXPORTS says."""
+    exported(root / "curated", root / name, workers=workers, **EXPORTS[name])

@@ -93,7 +93,9 @@ def _look_alike(image: Image.Image, family: int) -> Image.Image:
     return picture
 
 
-def _write(folder: Path, number: int, body: bytes, extension: str, fields: dict[str, str] | None = None) -> str:
+def _write(
+    folder: Path, number: int, body: bytes, extension: str, fields: dict[str, str] | None = None
+) -> str:
     """Write a file under a name in which nothing of its kind shows."""
     mixed = hashlib.blake2b(number.to_bytes(4, "big"), digest_size=6).hexdigest()
     name = f"{mixed[:2]}/{mixed[2:]}.{extension}"

@@ -79,6 +79,7 @@ def summarised(rows: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "kept_bytes": sum(one["bytes"] or 0 for one in kept),
         "reasons": dict(Counter(one["reason"] for one in rows)),
         "sources": [source],
+        "out": "/data/decided",
         "settings": {"min_side": 100, "dedup": "phash", "radius": 4, "where": "", "since": None},
         "clusters": {
             "clusters": len(clusters),

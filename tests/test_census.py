@@ -89,7 +89,9 @@ def test_only_what_is_needed_is_read():
             id="times",
         ),
         pytest.param("score", pa.date32(), [5], [5], id="dates"),
-        pytest.param("score", pa.string(), [" 3", "-1e1", "x", "", None], [3, -10, *[math.nan] * 3], id="text"),
+        pytest.param(
+            "score", pa.string(), [" 3", "-1e1", "x", "", None], [3, -10, *[math.nan] * 3], id="text"
+        ),
         pytest.param("-score", pa.duration("s"), [timedelta(1)], [-86400], id="durations"),
     ],
 )

@@ -17,7 +17,9 @@ CERTAIN = {
 }
 
 
-@pytest.fixture(scope="module", params=[600, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.fixture(
+    scope="module", params=[600, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(600)])]
+)
 def planted(request, tmp_path_factory):
     """The plan, and the decisions by path, plain and with mirrored copies."""
     folder, out = tmp_path_factory.mktemp("planted"), tmp_path_factory.mktemp("out") / "curated"

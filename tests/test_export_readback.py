@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
-from tests.exporting import Inputs, photographs
+from tests.exporting import LABEL, Inputs, photographs
 from tests.pictures import encoded, photo
 
 # Third parties warn of their own futures while they are imported and used; that is theirs to mend.
@@ -116,6 +116,7 @@ async def test_the_table_beside_a_shard(inputs: Inputs, tmp_path: Path) -> None:
     for row in table.to_pylist():
         was = known[row["uid"]]
         assert row["sha256"] == was["sha256"] == row["stored_sha256"]
+        assert (row["source"], row["source_path"], row["source_key"]) == (LABEL, was["path"], None)
         assert row["captions"] == was.get("captions")
         assert row["tags"] == was.get("tags")
 
@@ -137,7 +138,7 @@ async def test_parquet(inputs: Inputs, tmp_path: Path, datasets: Any) -> None:
 
 
 async def test_folder(inputs: Inputs, tmp_path: Path, datasets: Any) -> None:
-    """index.csv has a line for every file, which has its true extension; load_dataset finds the pictures."""
+    """index.csv has a line for every file, which has its true extension; load_dataset gives each its columns."""
     out, known = tmp_path / "out", by_uid(inputs)
     await inputs.export(out, form="folder", shard_size=4)
     with (out / "index.csv").open(newline="", encoding="utf-8") as file:
@@ -146,14 +147,37 @@ async def test_folder(inputs: Inputs, tmp_path: Path, datasets: Any) -> None:
     for line in lines:
         was = known[line["uid"]]
         extension = {"jpeg": "jpg"}.get(was["format"], was["format"])
-        assert line["file"] == f"{line['uid'][:2]}/{line['uid']}.{extension}"
-        assert (out / line["file"]).read_bytes() == was["body"]
+        assert line["file_name"] == f"{line['uid'][:2]}/{line['uid']}.{extension}"
+        assert (out / line["file_name"]).read_bytes() == was["body"]
         assert line["caption"] == (was.get("captions") or [""])[0]
         assert json.loads(line["captions"] or "null") == was.get("captions")
         assert int(line["width"]) == was["width"]
     loaded = datasets.load_dataset(str(out), split="train")
     assert loaded.num_rows == COUNT
-    assert loaded.column_names == ["image"]
+    for row in loaded:
+        was = known[row["uid"]]
+        assert same_picture(row["image"], was["body"])
+        assert (row["source"], row["source_path"], row["width"]) == (LABEL, was["path"], was["width"])
+        assert row["captions"] == (was.get("captions") or [""])
+
+
+async def test_a_split_folder(tmp_path: Path, datasets: Any) -> None:
+    """Each side is loaded with its columns, also where one has no captions or but one image, and where an own
+    column is called as paths of images are."""
+    made = Inputs(tmp_path, photographs(5))
+    own = pa.schema([("file_name", pa.string()), ("mask_file_name", pa.string())])
+    for n, row in enumerate(made.rows):
+        row |= {"file_name": f"no/{n}.png", "mask_file_name": f"no/{n}.png"}
+        row |= {"uid": f"{n}" * 32, "captions": ["a caption"] if n < 1 else None}
+    made.decide(own)
+    await made.export(tmp_path / "out", form="folder", split=(("train", 4), ("val", 1)))
+    loaded = datasets.load_dataset(str(tmp_path / "out"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 4, "val": 1}
+    known = by_uid(made)
+    for row in (row for rows in loaded.values() for row in rows):
+        assert same_picture(row["image"], known[row["uid"]]["body"])
+        assert row["caption"] == (known[row["uid"]]["captions"] or [""])[0]
+        assert row["input_file_name_"] == row["mask_file_name_"] == known[row["uid"]]["file_name"]
 
 
 @pytest.mark.parametrize("form", ["webdataset", "folder", "parquet"])

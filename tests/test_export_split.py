@@ -1,5 +1,6 @@
 """Splits: copies on one side, sides that stay when data grows, parts as asked for; the order of a shuffle."""
 
+from contextlib import closing
 from itertools import combinations, count, pairwise
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curator.errors import UsageError
-from curator.export.plan import Plan, cuts, make_plan
+from curator.export.plan import Plan, Table, cuts, make_plan
 from curator.export.split import components, mixed, sides
 from curator.settings import ExportSettings, parse_split
 from tests.exporting import Inputs, Row
 
+MANY = ",".join(f"side{n}=1" for n in range(101))
 HALVES = (("train", 1), ("val", 1))
 
 
@@ -32,7 +34,20 @@ def test_a_split_is_read(text: str, expected: object) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["train", "train=", "=1", "train=0", "train=-1", "train=1.5", "a b=1", "a/b=1", "a=1,A=2", "a=1;b=2"],
+    [
+        "train",
+        "train=98",
+        ",".join(f"s{n}=1" for n in range(101)),
+        "train=",
+        "=1",
+        "train=0",
+        "train=-1",
+        "train=1.5",
+        "a b=1",
+        "a/b=1",
+        "a=1,A=2",
+        "a=1;b=2",
+    ],
 )
 def test_a_wrong_split_is_refused(text: str) -> None:
     """What is no name and whole number, or a name twice, is told with an example."""
@@ -49,7 +64,7 @@ def test_components_are_those_of_the_pairs(images: list[tuple[int, int, bool]], 
     hashes = np.array([hashed for hashed, _, says in images if says], np.uint64)
     owner = np.flatnonzero([says for *_, says in images])
     same = np.array([digest for _, digest, _ in images], np.uint32) if images else np.zeros(0, np.uint32)
-    found = components(hashes, owner, np.minimum(same, max(len(images) - 1, 0)), radius)
+    found = components(hashes, owner, [np.minimum(same, max(len(images) - 1, 0))], radius)
 
     groups = [{row} for row in range(len(images))]
     for one, other in combinations(range(len(images)), 2):
@@ -78,7 +93,8 @@ def made(
     inputs = Inputs(root, {})
     inputs.rows = rows
     inputs.decide(**decided or {})
-    plan = make_plan(inputs.curated / "decisions.parquet", ExportSettings(**wanted), decided or {})
+    with closing(Table(inputs.curated / "decisions.parquet")) as table:
+        plan = make_plan(table, ExportSettings(**wanted))
     kept = [row for row in rows if row["kept"]]
     return plan, [kept[ordinal] for ordinal in plan.order.tolist()]
 
@@ -127,6 +143,19 @@ def test_a_mirrored_copy_is_a_copy_where_it_was_decided_so(tmp_path: Path) -> No
     assert any(
         apart[one["uid"]] != apart[other["uid"]] for one, other in zip(rows[::2], rows[1::2], strict=True)
     )
+
+
+def test_one_uid_is_on_one_side(tmp_path: Path) -> None:
+    """Images of one uid, as of a URL that two datasets have, share a side; a table's order tells them apart."""
+    rows = [decision(n) for n in range(40)]
+    rows += [decision(1000 + n, uid=row["uid"], stands_for=["0" * 32]) for n, row in enumerate(rows)]
+    plan, planned = made(rows, tmp_path, split=HALVES, shuffle=3)
+    sides: dict[str, set[str]] = {}
+    for part in plan.parts:
+        for row in planned[part.start : part.stop]:
+            sides.setdefault(row["uid"], set()).add(part.split)
+    assert all(len(found) == 1 for found in sides.values())
+    assert [rows.index(row) >= 40 for row in planned] == plan.nth.tolist()
 
 
 def test_sides_stay_when_data_grows(tmp_path: Path) -> None:

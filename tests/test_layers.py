@@ -80,7 +80,7 @@ CURATOR = """
     dataset.draw  dataset.tars  dataset.rows  dataset.captions
     dataset.ingest  dataset.records  dataset.shards
     dataset.ledger  dataset.lock  dataset.space  dataset.layout  dataset.columns
-    measure_encode
+    measure_encode  report.small
     encode
     measure  decode  pixels  exif  formats  lanczos  phash
     pool  worker  arena  shield

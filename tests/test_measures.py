@@ -1,7 +1,10 @@
 """What is remembered of folders and foreign shards: measured once, and given back as a source."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -61,7 +64,7 @@ def look(
 
 def table(store: MeasureStore, columns: list[str] | None = None) -> pa.Table:
     """All rows of the source."""
-    source = Measured("x", Path("/x"), store)
+    source = Measured("x", Path("/x"), store.path)
     return pa.Table.from_batches(source.rows(columns), source.schema if columns is None else None)
 
 
@@ -96,7 +99,7 @@ def test_rows_give_back_what_was_measured(store: MeasureStore) -> None:
     for row in rows.select([name for name, _ in MEASURES]).to_pylist():
         assert row == asdict(MEASURED)
     assert rows["unmeasured"].null_count == rows["detail"].null_count == 3
-    assert len(Measured("x", Path("/x"), store)) == 3
+    assert len(Measured("x", Path("/x"), store.path)) == 3
 
 
 def test_what_has_no_measures_says_why(store: MeasureStore) -> None:
@@ -110,7 +113,7 @@ def test_what_has_no_measures_says_why(store: MeasureStore) -> None:
 def test_names_no_text_can_say_come_back(store: MeasureStore, tmp_path: Path) -> None:
     """A file whose name is no UTF-8 has a row, and is located by what the row calls it."""
     look(store, item("a\udcff.jpg"))
-    source = Measured("x", tmp_path, store)
+    source = Measured("x", tmp_path, store.path)
     [path] = table(store, ["path"])["path"].to_pylist()
     assert source.locate([path], [None]) == [Place(tmp_path / "a\udcff.jpg")]
 
@@ -122,7 +125,7 @@ def test_locate_gives_the_place(store: MeasureStore, tmp_path: Path) -> None:
         item("b.tar", "1"),
         Item("c.parquet", "7", (1, 1), Place(Path("/x/c.parquet"), row=7, column="jpg")),
     )
-    source = Measured("x", tmp_path, store)
+    source = Measured("x", tmp_path, store.path)
     assert source.locate(["c.parquet", "b.tar"], ["7", "1"]) == [
         Place(tmp_path / "c.parquet", row=7, column="jpg"),
         Place(tmp_path / "b.tar", 512, 100),
@@ -186,14 +189,14 @@ def test_what_is_gone_is_no_row_and_is_remembered(store: MeasureStore) -> None:
     assert rows["path"].to_pylist() == ["a.jpg"]
     assert rows.column_names[len(SOURCE_SCHEMA) :] == ["n"]
     with pytest.raises(UsageError):
-        Measured("x", Path("/x"), store).locate(["b.jpg"], [None])
+        Measured("x", Path("/x"), store.path).locate(["b.jpg"], [None])
     assert look(store, item("a.jpg", n=1), item("b.jpg", m=2)) == []
     assert table(store, ["path", "m"]).to_pylist() == [
         {"path": "a.jpg", "m": None},
         {"path": "b.jpg", "m": 2},
     ]
     look(store)
-    assert len(Measured("x", Path("/x"), store)) == 0
+    assert len(Measured("x", Path("/x"), store.path)) == 0
     assert look(store, item("b.jpg", version=2, m=2)) == ["b.jpg"]
     assert table(store, ["m"]).to_pylist() == [{"m": 2}]
 
@@ -202,7 +205,7 @@ def test_a_run_cut_short_forgets_nothing(store: MeasureStore) -> None:
     """A visit that is not ended leaves what it did not meet."""
     look(store, item("a.jpg"), item("b.jpg"))
     Visit(store, "x", LIMITS).to_measure([item("a.jpg")])
-    assert len(Measured("x", Path("/x"), store)) == 2
+    assert len(Measured("x", Path("/x"), store.path)) == 2
 
 
 def test_other_fields_are_not_measured_again(store: MeasureStore) -> None:
@@ -228,8 +231,66 @@ def test_a_shard_is_known_when_all_of_it_is(store: MeasureStore) -> None:
     assert visit.passed == 2
     visit.ended(end)
     visit.end()
-    assert len(Measured("x", Path("/x"), store)) == 2
+    assert len(Measured("x", Path("/x"), store.path)) == 2
     assert not Visit(store, "y", LIMITS).known("b.tar", (100, 1))
+
+
+def test_what_a_shard_holds_besides_is_remembered(store: MeasureStore) -> None:
+    """What was passed over in a shard is told again where the shard itself is."""
+    end = ShardEnd("b.tar", (100, 1), 1, {".cls": 2})
+    look(store, item("b.tar", "1"), ended=end)
+    visit = Visit(store, "x", LIMITS)
+    assert visit.known("b.tar", (100, 1))
+    assert visit.ended(ShardEnd("b.tar", (100, 1))) == {".cls": 2}
+    assert Visit(store, "x", LIMITS).ended(end) == {".cls": 2}
+
+
+def test_a_folder_in_the_place_of_a_shard(store: MeasureStore) -> None:
+    """A file with the name and so the uid of a sample that is gone is one row, and the sample none."""
+    look(store, item("a.tar", "b"))
+    look(store, item("a.tar/b"))
+    assert table(store, ["path", "key"]).to_pylist() == [{"path": "a.tar/b", "key": None}]
+
+
+READ = """
+import sys
+from pathlib import Path
+from curator.sources.measured import Measured
+source = Measured("x", Path("/x"), Path(sys.argv[1]))
+print(len(source), sum(map(len, source.rows())), source.locate(["b.tar"], ["1"]))
+"""
+
+
+def test_reading_where_nothing_may_be_written(tmp_path: Path) -> None:
+    """Rows and places are read from a disk that is mounted read-only, and nothing is made beside the file."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    with closing(MeasureStore(closed / "m.sqlite")) as store:
+        look(store, item("a.jpg"), item("b.tar", "1"))
+    mounted: tuple[str, ...] = ()
+    if os.getuid() == 0:
+        script = f'mount --bind "{closed}" "{closed}" && mount -o remount,ro,bind "{closed}" && exec "$@"'
+        mounted = ("unshare", "-m", "sh", "-c", script, "sh")
+        if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("root may write everywhere, and this system mounts nothing")
+    closed.chmod(0o500)
+    read = subprocess.run(
+        [*mounted, sys.executable, "-c", READ, closed / "m.sqlite"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    closed.chmod(0o700)
+    assert read.stdout == f"2 2 {[Place(Path('/x/b.tar'), 512, 100)]}\n", read.stderr
+    assert [path.name for path in closed.iterdir()] == ["m.sqlite"]
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+    """A folder that is called as the file is named, with the way out."""
+    (tmp_path / "m.sqlite").mkdir()
+    with pytest.raises(UsageError, match=r"m\.sqlite is a folder.* Delete it"):
+        MeasureStore(tmp_path / "m.sqlite")
 
 
 def test_sources_do_not_mix(store: MeasureStore) -> None:
@@ -238,8 +299,8 @@ def test_sources_do_not_mix(store: MeasureStore) -> None:
     other = Visit(store, "y", LIMITS)
     assert other.to_measure([item("a.jpg")])
     other.end()
-    assert len(Measured("x", Path("/x"), store)) == 1
-    assert len(Measured("y", Path("/y"), store)) == 0
+    assert len(Measured("x", Path("/x"), store.path)) == 1
+    assert len(Measured("y", Path("/y"), store.path)) == 0
 
 
 @pytest.mark.parametrize(
@@ -311,7 +372,7 @@ def test_of_too_many_fields_the_most_frequent() -> None:
 def test_batches_are_bounded(store: MeasureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch ends when it has enough rows or its text is long, and nothing is lost between batches."""
     look(store, *(item(f"{n:03}.jpg", text="x" * 1_000) for n in range(300)))
-    source = Measured("x", Path("/x"), store)
+    source = Measured("x", Path("/x"), store.path)
     monkeypatch.setattr(measured, "ROWS", 200)
     assert [len(batch) for batch in source.rows(["uid"])] == [200, 100]
     monkeypatch.setattr(measured, "TEXT", 100_000)

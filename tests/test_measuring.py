@@ -51,7 +51,7 @@ async def measured(
     progress = Progress()
     with closing(MeasureStore(root / "measures.sqlite")) as store:
         await measure_sources([listing(*entries)], store, settings, progress)
-        source = Measured("x", root, store)
+        source = Measured("x", root, store.path)
         rows = pa.Table.from_batches(source.rows(), source.schema).to_pylist()
     return progress, rows
 
@@ -108,11 +108,15 @@ async def test_what_cannot_be_measured_is_a_row(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     pq.write_table(pa.table({"jpg": pa.array([None], pa.binary())}), tmp_path / "a.parquet")
     empty = put(tmp_path / "empty.jpg", b"")
+    os.truncate(
+        put(tmp_path / "vast.jpg", b""), 1 << 40
+    )  # of which no byte is on the disk, nor ever in memory
     items = [
         file_item(put(tmp_path / "good.jpg", jpeg(0, 40, 30))),
         file_item(put(tmp_path / "text.jpg", b"<html>no</html>")),
         file_item(empty),
         file_item(put(tmp_path / "large.jpg", bytes((1 << 20) + 1))),
+        file_item(tmp_path / "vast.jpg"),
         Item("gone.jpg", None, (1, 1), Place(tmp_path / "gone.jpg")),
         Item("folder", None, (1, 1), Place(tmp_path / "folder")),
         Item("pipe.jpg", None, (1, 1), Place(tmp_path / "pipe.jpg")),
@@ -129,14 +133,15 @@ async def test_what_cannot_be_measured_is_a_row(tmp_path: Path) -> None:
         ("text.jpg", None): "not_an_image",
         ("empty.jpg", None): "not_an_image",
         ("large.jpg", None): "too_many_bytes",
-    } | {(item.path, item.key): "unreadable" for item in items[4:]}
+        ("vast.jpg", None): "too_many_bytes",
+    } | {(item.path, item.key): "unreadable" for item in items[5:]}
     assert told["gone.jpg", None][1] == "No such file or directory"
     assert told["pipe.jpg", None][1] == "not a file"
     assert told["short.tar", "1"][1] == "the file ends after 512 bytes"
     assert told["a.parquet", "0"][1] == "no image in this row"
     assert told["closed", None][1] == "Permission denied"
     assert all(detail for reason, detail in told.values() if reason == "unreadable")
-    assert progress.measured == 12
+    assert progress.measured == 13
 
 
 async def test_an_image_that_no_worker_can_hold_is_a_row(tmp_path: Path) -> None:
@@ -164,7 +169,7 @@ async def test_a_second_run_starts_no_worker(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(measuring, "WorkerPool", None)
         again = Progress()
         await measure_sources([Listing("x", entries)], store, SETTINGS, again)
-        assert len(Measured("x", tmp_path, store)) == 2
+        assert len(Measured("x", tmp_path, store.path)) == 2
     assert asked == [False, True]
     assert (again.listed, again.known, again.measured) == (2, 2, 0)
 
@@ -172,10 +177,21 @@ async def test_a_second_run_starts_no_worker(tmp_path: Path, monkeypatch: pytest
 async def test_what_a_listing_says_besides_is_passed_on(tmp_path: Path) -> None:
     """Warnings are kept in their order, what was passed over is added up."""
     said = [PassedOver(".txt", 2), Warned("one"), PassedOver(".txt", 1), PassedOver("fifo", 1), Warned("two")]
-    progress, rows = await measured(tmp_path, *said)
-    assert progress.passed_over == {".txt": 3, "fifo": 1}
+    progress, rows = await measured(tmp_path, *said, ShardEnd("a.tar", (1, 1), 0, {".txt": 1}))
+    assert progress.passed_over == {".txt": 4, "fifo": 1}
     assert progress.warnings == ["one", "two"]
     assert rows == []
+
+
+async def test_what_is_only_compared_with_passes_nothing_over(tmp_path: Path) -> None:
+    """Of a source to compare with, warnings are kept, and what is no image is nobody's business."""
+    progress, other = (
+        Progress(),
+        Listing("x", lambda known: iter([PassedOver(".txt", 2), Warned("one")]), True),
+    )
+    with closing(MeasureStore(tmp_path / "measures.sqlite")) as store:
+        await measure_sources([other], store, SETTINGS, progress)
+    assert (progress.passed_over, progress.warnings) == ({}, ["one"])
 
 
 async def test_an_error_while_listing_ends_the_run(tmp_path: Path) -> None:
@@ -192,7 +208,7 @@ async def test_an_error_while_listing_ends_the_run(tmp_path: Path) -> None:
     with closing(MeasureStore(tmp_path / "measures.sqlite")) as store:
         with pytest.raises(LookupError, match="ours"):
             await measure_sources([Listing("x", entries)], store, SETTINGS, progress)
-        assert len(Measured("x", tmp_path, store)) == 1
+        assert len(Measured("x", tmp_path, store.path)) == 1
     assert not progress.complete
     assert len(progress.warnings) <= 1_000
 

@@ -28,7 +28,8 @@ from curator.report.facts import (
 )
 from curator.report.pages import write_report
 from curator.report.render import Known, pages
-from curator.report.thumbs import SIDE, Thumbs, thumbnails
+from curator.report.small import SIDE, thumbnails
+from curator.report.thumbs import Thumbs
 from curator.report.words import about, explained, shown, told
 from curator.settings import Settings
 from tests.pictures import encoded, jpeg, oriented, photo
@@ -393,3 +394,20 @@ def test_long_names_keep_their_ends():
 def test_settings_are_readable(value, said):
     """A setting is shown as a person would write it."""
     assert told(value) == said
+
+
+def test_the_command_repeats_the_curation(tmp_path):
+    """What to type names folder, settings and what was said before; new clicks get a name of their own."""
+    rows = [row("a"), row("b", "near_duplicate", duplicate_of=row("a")["uid"], distance=4)]
+    settings = Settings(workers=1, radius=6, pairs=(Path("pairs.csv"),))
+
+    async def read(wanted):
+        return [jpeg(1)] * len(wanted)
+
+    asyncio.run(
+        write_report(tmp_path, write(tmp_path / "decisions.parquet", rows), summarised(rows), read, settings)
+    )
+    page = (tmp_path / "report/clusters-01.html").read_text()
+    flags = "--radius 6 --pairs pairs.csv --workers 1 --pairs pairs-2.csv"
+    assert f"curate /data/photos --out /data/decided {flags}" in page
+    assert 'link.download = "pairs-2.csv"' in page

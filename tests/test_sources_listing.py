@@ -4,6 +4,8 @@ import json
 import os
 import resource
 import socket
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -69,10 +71,12 @@ def test_an_item_says_where_its_file_is(tmp_path):
     assert (item.place.file, item.place.offset, item.place.length) == (tmp_path / "a/b.jpg", 0, -1)
 
 
-def test_hidden_names_are_left_out(tmp_path):
-    """What begins with a dot is nobody's image, and is not counted."""
-    touch(tmp_path, ".a.jpg", ".thumbs/b.jpg", "c.jpg")
-    assert [one.path for one in listed(tmp_path)] == ["c.jpg"]
+def test_hidden_names_are_passed_over(tmp_path):
+    """What begins with a dot is nobody's image, and is counted, but for the mark of an export."""
+    touch(tmp_path, ".a.jpg", ".thumbs/b.jpg", "c.jpg", ".exported")
+    records = listed(tmp_path)
+    assert paths(records) == ["c.jpg"]
+    assert counts(records) == {"hidden files": 2}
 
 
 def test_links(tmp_path):
@@ -131,6 +135,20 @@ def test_a_folder_too_deep_to_be_read(tmp_path):
     assert paths(records) == ["a.jpg"]
     assert list(unread(records).values()) == ["Too many open files"]
     assert "what lies in this folder is missing" in warnings(records)[0]
+
+
+def test_a_deep_folder(tmp_path):
+    """Folders in folders in folders are listed with a few descriptors, and each image once."""
+    expected = [f"{'d/' * depth}{n}.jpg" for depth in range(0, 200, 10) for n in range(2)]
+    touch(tmp_path, *expected, *(f"{'d/' * depth}e/f.jpg" for depth in range(0, 200, 10)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (sum(1 for _ in Path("/proc/self/fd").iterdir()) + 32, hard))
+    try:
+        records = listed(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert sorted(expected) == [path for path in paths(records) if not path.endswith("f.jpg")]
+    assert len(records) == 60
 
 
 def test_folders_of_ours_are_no_images(tmp_path):
@@ -220,6 +238,9 @@ def test_shards_in_folders(tmp_path):
         "b/2.tar.gz": "compressed",
         "3.TGZ": "compressed",
     }
+    assert f"{tmp_path}/b/2.tar.gz is compressed: unpack it first: gunzip {tmp_path}/b/2.tar.gz" in warnings(
+        records
+    )
 
 
 def test_a_single_file(tmp_path):
@@ -238,6 +259,31 @@ def test_names_of_any_bytes(tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     touch(tmp_path, name)
     assert paths(listed(tmp_path)) == [name]
+
+
+IN_ANY_LOCALE = """
+import sys
+from pathlib import Path
+from curator.sources.items import file_of, shown, true_name
+from curator.sources.listing import list_images
+root = Path(sys.argv[1])
+for item in list_images(root, lambda path, version: False):
+    print(ascii(shown(item.path)), file_of(root, true_name(shown(item.path))).read_bytes())
+"""
+
+
+def test_names_in_another_locale(tmp_path):
+    """Where the system's encoding is ASCII, a name is the same text and uid as elsewhere, and its file is found."""
+    touch(tmp_path, "caf\xe9/\xe8.jpg", body=b"body")
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = subprocess.run(
+        [sys.executable, "-c", IN_ANY_LOCALE, tmp_path],
+        env=ascii_only,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        check=True,
+    )
+    assert told.stdout.decode() == "'caf\\xe9/\\xe8.jpg' b'body'\n"
 
 
 def test_memory_does_not_grow_with_the_folder(tmp_path):

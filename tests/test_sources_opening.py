@@ -63,6 +63,9 @@ LABELS = {
     "the root": ((["/", "/x"], []), ["/", "x"]),
     "against gives way": ((["/x/a"], ["/y/a", "/z/b"]), ["a", "y/a", "b"]),
     "against among themselves": ((["/x/b"], ["/y/a", "/z/a"]), ["b", "y/a", "z/a"]),
+    "one within another": ((["/1/x/b", "/2/y/b", "/3/x"], []), ["1/x/b", "2/y/b", "x"]),
+    "against within another": ((["/1/x"], ["/2/x/b", "/3/y/b"]), ["x", "2/x/b", "3/y/b"]),
+    "against around another": ((["/1/x/b", "/2/y/b"], ["/3/x"]), ["x/b", "y/b", "3/x"]),
     "any bytes": (([os.fsdecode(b"/caf\xe9")], []), ["caf\\xe9"]),
 }
 
@@ -83,12 +86,14 @@ _PATHS = st.lists(
 @settings(max_examples=50, deadline=None)
 @given(_PATHS, st.integers(0, 8))
 def test_labels_are_unique(paths, cut):
-    """Whatever the paths, no label comes twice, and what is compared with changes none of the others."""
+    """No label comes twice or within another, unless its path does; what is compared with changes no other."""
     ours, against = paths[:cut], paths[cut:]
     labels = labels_of(ours)
     every = labels + labels_of(against, taken=labels)
     assert len(set(every)) == len(paths)
     assert labels == labels_of(list(reversed(ours)))[::-1]
+    if not any(one in other.parents for one in paths for other in paths):
+        assert not any(other.startswith(f"{one}/") for one in every for other in every)
 
 
 def test_what_is_compared_with(tmp_path):

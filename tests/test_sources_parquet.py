@@ -1,6 +1,7 @@
 """The images in Parquet files: img2dataset's and Hugging Face's, rows without one, and files that hold none."""
 
 import json
+import os
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 
 from curator.sources.items import Item, ShardEnd
 from curator.sources.parquet_files import list_parquet
+from curator.sources.reading import Reader
 from tests.pictures import encoded, flat
 from tests.test_sources_tar import counts, damage
 
@@ -56,12 +58,12 @@ def test_parquet_of_img2dataset(statistics, with_status, tmp_path):
     if not with_status:
         del columns["status"]
     path = write(tmp_path / "00000.parquet", columns, row_group_size=6, write_statistics=statistics)
-    *items, end, _ = records = listed(path)
+    *items, end = records = listed(path)
     assert [item.place.row for item in items] == [n for n in range(20) if there[n]]
     assert [read_place(item.place) for item in items] == [body for body in columns["jpg"] if body]
     expected = {"url": "http://a/2", "width": 8} | ({"status": "success"} if with_status else {})
     assert images(records)["000000002"] == ("jpg", expected)
-    assert end == ShardEnd("00000.parquet", items[0].version, 13)
+    assert end == ShardEnd("00000.parquet", items[0].version, 13, {"rows without an image": 7})
     assert counts(records) == {"rows without an image": 7}
 
 
@@ -91,6 +93,24 @@ def test_several_columns_of_images(tmp_path):
         "000000001.after": ("after", None),
     }
     assert counts(records) == {"rows without an image": 1}
+
+
+def test_columns_of_one_name(tmp_path):
+    """Of two columns with one name the first is meant, and each row is one image."""
+    table = pa.table([[PICTURE, PICTURE], [PICTURE + b"2"] * 2], ["jpg", "jpg"])
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path)
+    assert images(listed(path)) == {"000000000": ("jpg", None), "000000001": ("jpg", None)}
+
+
+async def test_a_path_of_any_bytes(tmp_path):
+    """A file in a folder whose name is no UTF-8 is listed and read like any other."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    write(tmp_path / "a.parquet", {"jpg": [PICTURE]}).rename(folder / os.fsdecode(b"\xfe.parquet"))
+    item, _ = listed(folder / os.fsdecode(b"\xfe.parquet"))
+    async with Reader(1 << 20) as reader:
+        assert await reader.read([item.place]) == [PICTURE]
 
 
 def test_bytes_that_are_no_images(tmp_path):

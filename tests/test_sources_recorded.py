@@ -169,3 +169,12 @@ def test_no_copies(tmp_path: Path) -> None:
     assert len(copies) == 0
     assert list(copies.by_host()) == []
     assert list(copies.of(np.zeros((2, 16), np.uint8)).owner) == []
+
+
+def test_missing_shards_are_named(tmp_path: Path) -> None:
+    """A shard that is gone is told; one that is still written, or sealed meanwhile, is not."""
+    make(tmp_path / "data", seal=False)
+    source = Recorded("data", tmp_path / "data")
+    assert source.missing() == []
+    (tmp_path / "data/images/00001.tar").unlink()
+    assert source.missing() == ["00001.tar"]

@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -47,7 +48,13 @@ def images(records):
 
 def counts(records):
     """What was passed over."""
-    return {one.what: one.count for one in records if isinstance(one, PassedOver)}
+    found = Counter()
+    for one in records:
+        if isinstance(one, PassedOver):
+            found[one.what] += one.count
+        elif isinstance(one, ShardEnd):
+            found.update(one.passed_over)
+    return dict(found)
 
 
 def damage(records):
@@ -156,17 +163,18 @@ def test_a_sidecar_of_one_image_of_several(tmp_path):
 
 
 def test_what_is_passed_over_is_counted(tmp_path):
-    """Links, other files, sidecars without an image, too long ones, and JSON that is no object."""
+    """Links, other files, hidden ones, sidecars without an image, too long ones, and JSON that is no object."""
     link = tarfile.TarInfo("link.jpg")
     link.type, link.linkname = tarfile.SYMTYPE, "1.jpg"
     files = [
         *(("1.jpg", b""), ("1.cls", b"7"), ("1.json", b"[1]"), ("1.txt", bytes(1 << 20) + b" ")),
-        *((link.name, link), ("2.txt", b"alone")),
+        *((link.name, link), ("2.txt", b"alone"), ("a/._1.jpg", b"")),
     ]
     records = listed(write(tmp_path / "a.tar", files))
     assert images(records) == {"1": None}
     assert counts(records) == {
         "links, devices and sparse files": 1,
+        "hidden files": 1,
         ".cls": 1,
         ".txt": 2,
         "JSON files that hold no object": 1,
@@ -215,7 +223,7 @@ def test_a_damaged_header(tmp_path):
 NO_TARS = {
     "empty": (b"", "no tar archive, but a few bytes"),
     "text": (b"hello " * 200, "no tar archive"),
-    "compressed": (b"\x1f\x8b" + bytes(1000), "compressed: unpack it first"),
+    "compressed": (b"\x1f\x8b" + bytes(1000), "compressed: unpack it first with gunzip"),
 }
 
 

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from curator.sources.unify import conform, schema_of, unified
@@ -40,6 +40,7 @@ def one_column(kind, name="x", value=None):
 
 
 @given(st.lists(st.sampled_from(list(SAMPLES)), min_size=1, max_size=4))
+@example([pa.int64(), pa.decimal128(5, 2)])
 def test_every_type_fits(kinds):
     """Whatever types a column has, values of each of them fit the one that it gets; nulls stay null."""
     schema = unified([pa.schema([("x", kind)]) for kind in kinds])

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from crawler.command import Terminal, reader_may_leave, run_crawl
+from crawler.command import Terminal, run_crawl
 from crawler.demo import ALLOW_NET, start_site
 from crawler.demo.plan import LOTS, MIN_SIDE, Lot
 from crawler.settings import MIB
@@ -28,6 +28,7 @@ from curator.dataset.reader import Dataset
 from curator.dataset.store import is_dataset
 from curator.dataset.verify import Report, verify
 from curator.errors import UsageError
+from curator.flags import reader_may_leave
 from curator.reasons import BY_NAME, Reason
 from curator.text import tell
 

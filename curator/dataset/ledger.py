@@ -80,7 +80,7 @@ class Ledger:
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
         try:
-            self.db = _connect_to_read(path) if readonly else _connect(path, "rwc")
+            self.db = connect_to_read(path) if readonly else _connect(path, "rwc")
             self.db.execute("PRAGMA query_only = on" if readonly else "PRAGMA synchronous = FULL")
             self.db.execute("PRAGMA temp_store = MEMORY")
             # writes are local (see above), so a small cache serves; it counts in the crawl's memory
@@ -233,13 +233,15 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
 
 
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that reads, also where nothing may be written.
+def connect_to_read(path: Path, mode: str = "ro") -> sqlite3.Connection:
+    """A connection that reads, also where nothing may be written. Raises sqlite3.DatabaseError.
+
+    With "rw" for `mode` it writes where it can, if only to clear away what SQLite has beside the file.
 
     SQLite coordinates readers and writer through files beside the ledger and fails where it cannot make
     them. A ledger without a write-ahead log has no writer and is whole, so then it is read as it lies.
     """
-    db = _connect(path, "ro")
+    db = _connect(path, mode)
     try:
         _version(db)
     except sqlite3.OperationalError as error:

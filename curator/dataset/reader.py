@@ -25,6 +25,7 @@ from curator.dataset.place import check_unused
 from curator.dataset.rows import Columns
 from curator.dataset.sealing import LedgerRows, rows_to_table
 from curator.dataset.store import is_dataset, is_made, read_fixed
+from curator.dataset.tables import open_table
 from curator.dataset.tars import open_shard, read_sample
 from curator.encoding import Encoding
 from curator.errors import CorruptDataset, UsageError
@@ -193,7 +194,7 @@ def _parquet_rows(
 ) -> Iterator[pa.RecordBatch]:
     path, at = layout.parquet(shard), 0
     try:
-        with pq.ParquetFile(path) as file:
+        with open_table(path) as file:
             for batch in _batches(file, names, most):
                 part = batch.slice(max(0, start - at), max(0, end - max(at, start)))
                 at += len(batch)

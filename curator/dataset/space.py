@@ -26,7 +26,8 @@ def why_not_written(path: Path) -> str:
 def is_full(error: BaseException, folder: Path) -> bool:
     """Whether `error` says that the disk of `folder`, where the ledger is, is full."""
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # EFBIG: as large as `ulimit -f` or the file system lets a file be
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         # a full disk under its shared-memory file SQLite reports as one of these

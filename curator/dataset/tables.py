@@ -1,6 +1,9 @@
-"""Parquet files written in bounded memory: tables come a page at a time and are joined to row groups."""
+"""Parquet files of any name read; and written in bounded memory: pages are joined to row groups."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -14,6 +17,14 @@ GROUP_BYTES = 64 << 20  # of Arrow data, for rows that are long
 _DISTINCT = frozenset(
     {"uid", "key", "url", "final_url", "sha256", "stored_sha256", "phash", "phash_mirror", "etag"}
 )
+
+
+@contextmanager
+def open_table(path: Path, buffer_size: int = 0) -> Iterator[pq.ParquetFile]:
+    """A Parquet file to be read. Raises OSError, pa.ArrowException."""
+    # opened here, since given a path that is no UTF-8 pyarrow raises UnicodeEncodeError
+    with pa.OSFile(os.fsencode(path)) as file, pq.ParquetFile(file, buffer_size=buffer_size) as parquet:
+        yield parquet
 
 
 def write_table(file: BinaryIO, schema: pa.Schema, pages: Iterable[pa.Table]) -> None:

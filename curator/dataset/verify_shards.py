@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curator.dataset.columns import to_array
 from curator.dataset.layout import Layout, sample_key
@@ -26,6 +25,7 @@ from curator.dataset.problems import Problems
 from curator.dataset.reader import shard_rows
 from curator.dataset.rows import Columns, empty_value, finite, sidecar
 from curator.dataset.shards import BLOCK
+from curator.dataset.tables import open_table
 from curator.dataset.tars import StoredSample, open_shard, read_end, read_sample
 from curator.errors import CorruptDataset
 from curator.fixed import Fixed
@@ -105,7 +105,7 @@ class ShardChecker:
         except _DAMAGE as error:
             self._problems.add(f"images/{stats.name}: cannot be read ({error})")
         try:
-            with pq.ParquetFile(rows) as file:
+            with open_table(rows) as file:
                 schema, found = file.schema_arrow, file.metadata.num_rows
         except _DAMAGE as error:
             self._problems.add(f"images/{rows.name}: cannot be read ({error})")

@@ -12,10 +12,12 @@ configs:
 
 # An image dataset
 """
-_FILES = '  - split: {split}\n    path: "{path}"'
+_FILES = "  - split: {split}\n    path:\n{paths}"
+_PATH = '    - "{path}"'
 
 _COLUMNS = """
-`uid` joins all tables, also with the `decisions.parquet` this was exported from. `width`, `height`, `format`,
+`uid` joins all tables, also with the `decisions.parquet` this was exported from; `source`, `source_path` and
+`source_key` say where the image came from, also where two have one `uid`. `width`, `height`, `format`,
 `mode`, `bytes` and `stored_sha256` are those of the file here; `original_width`, `original_height`, `sha256`,
 the hashes and all other measures those of the image as it came.
 
@@ -37,9 +39,13 @@ _WEBDATASET = """
 | file | what it holds |
 |---|---|
 | `{shard}.tar` | a shard: `{key}.{extension}`, `{key}.json`{text} per sample |
-| `{shard}.parquet` | one row per sample of that shard, in the same order |
+| `{shard}.parquet` | one row per sample of that shard, in the same order; nulls are there |
 | `{index}.json` | the shards and how many samples each has, for random access with `wids` |
-{sniff}"""
+
+Where there is nothing, the JSON has 0, `false` or `""`, since readers need one type; the Parquet beside has null.
+{empty}{sniff}"""
+_EMPTY = """Every sample has a `.txt`, which is empty where there is no caption.
+"""
 _SNIFF = """
 Images are named `.jpg` whatever their type: the true one is in `format`, and readers sniff.
 """
@@ -68,7 +74,10 @@ _PARQUET = """
 Parquet files of images (`image` is a struct of `bytes` and a name) and what is known of each.
 """
 _FOLDER = """
-Images, named for their `uid`, and `index.csv` with one line a file: `file` is its path from here.
+Images, named for their `uid` (and a number where several have it).
+- `index.csv` has one line a file: `file_name` is its path from here.
+- `metadata.jsonl`{where} says the same to `load_dataset`, which so gives each image its columns. Its paths are
+  from its own folder, and it has 0, `false` or `""` where there is nothing.
 """
 _READ_INDEX = """
 ```python
@@ -76,7 +85,7 @@ import csv
 
 with open("index.csv", newline="", encoding="utf-8") as file:
     for row in csv.DictReader(file):
-        row["file"], row["width"]
+        row["file_name"], row["width"]
 ```
 """
 
@@ -90,29 +99,35 @@ def webdataset_card(splits: Sequence[str], key: str, extension: str, *, captione
         extension=extension,
         text=f" and `{key}.txt`, its caption," if captioned else "",
         index=f"shardindex-{splits[0]}" if splits[0] else "shardindex",
+        empty=_EMPTY if captioned else "",
         sniff=_SNIFF if kept else "",
     )
     reading = _READ_SHARDS.format(
         glob=f"{first}*.tar", extension=extension, txt=', sample["txt"]' if captioned else ""
     )
-    header = _header(splits, "{}-*.tar", "*.tar")
+    header = _header(splits, ["{}-*.tar"], ["*.tar"])
     return header + about + _COLUMNS + reading + _LOAD + _READ_TABLES.format(without=" without images")
 
 
 def parquet_card(splits: Sequence[str]) -> str:
     """The card of Parquet files."""
-    header = _header(splits, "{}-*.parquet", "*.parquet")
+    header = _header(splits, ["{}-*.parquet"], ["*.parquet"])
     return header + _PARQUET + _COLUMNS + _LOAD + _READ_TABLES.format(without="")
 
 
 def folder_card(splits: Sequence[str]) -> str:
     """The card of a folder."""
-    header = _header(splits, "{}/*/*", "[0-9a-f][0-9a-f]/*", options="  drop_labels: true\n")
-    return header + _FOLDER + _COLUMNS + _READ_INDEX + _LOAD
+    paths, whole = ["{}/*/*", "{}/metadata.jsonl"], ["[0-9a-f][0-9a-f]/*", "metadata.jsonl"]
+    header = _header(splits, paths, whole, options="  drop_labels: true\n")
+    about = _FOLDER.format(where=", one in the folder of each split," if splits[0] else "")
+    return header + about + _COLUMNS + _READ_INDEX + _LOAD
 
 
-def _header(splits: Sequence[str], path: str, whole: str, options: str = "") -> str:
+def _header(splits: Sequence[str], paths: Sequence[str], whole: Sequence[str], options: str = "") -> str:
     files = [
-        _FILES.format(split=split or "train", path=path.format(split) if split else whole) for split in splits
+        _FILES.format(
+            split=split or "train", paths="\n".join(_PATH.format(path=path.format(split)) for path in some)
+        )
+        for split, some in ((split, paths if split else whole) for split in splits)
     ]
     return _HEADER.format(options=options, files="\n".join(files))

@@ -6,6 +6,7 @@ file that is mapped, from which single rows can be taken. It is as large as the 
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,9 +15,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from curator.export.plan import kept_of, kept_rows
+from curator.export.plan import Table
 
 _GROUPS = 2  # row groups held: a part may begin in one and end in the next
 
@@ -52,30 +52,29 @@ class Decided:
 
 
 @contextlib.contextmanager
-def in_order(decisions: Path, columns: Sequence[str], groups: npt.NDArray[np.int64]) -> Iterator[Decided]:
+def in_order(decisions: Table, columns: Sequence[str], groups: npt.NDArray[np.int64]) -> Iterator[Decided]:
     """For rows that are wanted about as they come in the table."""
-    with pq.ParquetFile(decisions) as file:
-        yield Decided(lru_cache(_GROUPS)(lambda group: kept_of(file, group, columns)), groups)
+    yield Decided(lru_cache(_GROUPS)(lambda group: decisions.kept(group, columns)), groups)
 
 
 @contextlib.contextmanager
 def in_any_order(
-    decisions: Path, columns: Sequence[str], groups: npt.NDArray[np.int64], copy: Path
+    decisions: Table, columns: Sequence[str], groups: npt.NDArray[np.int64], copy: Path
 ) -> Iterator[Decided]:
     """For rows that are wanted in any order, by way of the file `copy`, which is deleted at the end."""
     with contextlib.ExitStack() as undo:
         undo.callback(copy.unlink, missing_ok=True)
         _copy(decisions, columns, copy)
-        mapped = undo.enter_context(pa.memory_map(str(copy)))
+        mapped = undo.enter_context(pa.memory_map(os.fsencode(copy)))
         reader = pa.ipc.open_file(mapped)
         yield Decided(lambda group: pa.Table.from_batches([reader.get_batch(group)]), groups)
 
 
-def _copy(decisions: Path, columns: Sequence[str], copy: Path) -> None:
+def _copy(decisions: Table, columns: Sequence[str], copy: Path) -> None:
     """One record batch for each row group."""
-    whole = pq.read_schema(decisions)
-    schema = pa.schema([whole.field(name) for name in columns])
+    schema = pa.schema([decisions.schema.field(name) for name in columns])
     with copy.open("wb") as file, pa.ipc.new_file(file, schema) as writer:
-        for rows in kept_rows(decisions, columns):
+        for group in range(decisions.groups):
+            rows = decisions.kept(group, columns)
             batches = rows.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], schema)]
             writer.write_batch(batches[0])

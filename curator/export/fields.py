@@ -6,7 +6,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +20,8 @@ from curator.export.records import NewFile
 FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("uid", pa.string()),
     ("source", pa.string()),
+    ("source_path", pa.string()),  # of the file below the source
+    ("source_key", pa.string()),  # of the sample in that file, null where the file is the image
     ("url", pa.string()),
     ("caption", pa.string()),  # the first of the captions
     ("captions", pa.list_(pa.string())),
@@ -43,6 +45,8 @@ FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("exif", pa.string()),
 )
 _MADE = {"caption", "original_width", "original_height", "stored_sha256"}  # of the rows that were decided on
+_WHERE = {"source_path", "source_key"}  # likewise, but an earlier export's say something else
+FILE_NAME = "file_name"  # the column by which `imagefolder` finds images
 _FORMATS = {"jpg": "jpeg"}  # Pillow's names for extensions that are not the same
 
 
@@ -59,11 +63,11 @@ class Fields:
     def of(cls, decisions: pa.Schema, first: pa.Field, *, captioned: bool) -> "Fields":
         """Those for a table of decisions."""
         ours = [first, *(pa.field(name, kind) for name, kind in FIELDS)]
-        own = _own_names(own_columns(decisions), [field.name for field in ours])
+        own = _own_names(own_columns(decisions), [field.name for field in ours], first.name == FILE_NAME)
         schema = pa.schema(
             [*ours, *(pa.field(name, decisions.field(there).type) for name, there in own.items())]
         )
-        carried = [name for name, _ in FIELDS if name not in _MADE]
+        carried = [name for name, _ in FIELDS if name not in _MADE | _WHERE]
         return cls(schema, (*carried, "path", "key", *own.values()), own, captioned)
 
     def table(self, rows: pa.Table, first: pa.Array, files: Sequence[NewFile]) -> pa.Table:
@@ -76,6 +80,8 @@ class Fields:
     def _made(self, rows: pa.Table, files: Sequence[NewFile]) -> dict[str, pa.Array]:
         width, height = rows["width"], rows["height"]
         told: dict[str, pa.Array] = {
+            "source_path": rows["path"],
+            "source_key": rows["key"],
             "caption": _first(rows["captions"]),
             "original_width": width,
             "original_height": height,
@@ -112,21 +118,30 @@ def lines(table: pa.Table) -> Iterator[list[object]]:
         ]
 
 
-def _own_names(own: Iterable[str], ours: Iterable[str]) -> dict[str, str]:
+def _own_names(own: Iterable[str], ours: Iterable[str], in_folder: bool) -> dict[str, str]:
     """What own columns are called here: where one has a name of ours, in any case, `input_NAME`.
 
+    In a folder, where one would be taken for paths of more images, it is `NAME_`.
     Left out are those that an earlier export or a crawl made as we do: ours say the same of the file here.
     """
     names: dict[str, str] = {}
     taken = {name.casefold() for name in ours}
     for there in own:
         if there not in _MADE:
-            name = there
-            while name.casefold() in taken:
-                name = f"input_{name}"
+            name = _free_name(there, taken, in_folder)
             names[name] = there
             taken.add(name.casefold())
     return names
+
+
+def _free_name(name: str, taken: Collection[str], in_folder: bool) -> str:
+    while True:
+        if name.casefold() in taken:
+            name = f"input_{name}"
+        elif in_folder and name.endswith((FILE_NAME, f"{FILE_NAME}s")):
+            name = f"{name}_"
+        else:
+            return name
 
 
 def _first(captions: pa.ChunkedArray) -> pa.Array:

@@ -12,15 +12,18 @@ import pyarrow.parquet as pq
 from curator.dataset.tables import GROUP_BYTES, GROUP_ROWS
 from curator.export.plan import Part
 from curator.export.records import NewFile
+from curator.export.target import Sizes
 
 
 class Writer(Protocol):
     """Writes one part, which is there when `finish` returns, and not before."""
 
-    def add(self, indexes: Sequence[int], rows: pa.Table, files: Sequence[NewFile]) -> None:
-        """Write images: their places in the part as planned, their rows of decisions and their files."""
+    def add(
+        self, indexes: Sequence[int], stems: Sequence[str], rows: pa.Table, files: Sequence[NewFile]
+    ) -> None:
+        """Write images: their places in the part as planned, names, rows of decisions and files."""
 
-    def finish(self) -> None:
+    def finish(self) -> Sizes:
         """Make what was added durable under its final name; where nothing was, there is no part."""
 
     def close(self) -> None:
@@ -33,7 +36,7 @@ class Form(Protocol):
     def begin(self, part: Part) -> Writer:
         """Write a part from its beginning, whatever an earlier run left of it."""
 
-    def complete(self, parts: Sequence[tuple[Part, int]]) -> None:
+    def complete(self, parts: Sequence[tuple[Part, int]]) -> Sizes:
         """Write what tells of the whole: `parts` are those that have images, each with their number."""
 
 

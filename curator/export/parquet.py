@@ -12,6 +12,7 @@ from curator.export.fields import Fields
 from curator.export.forms import TableFile
 from curator.export.plan import Part
 from curator.export.records import NewFile
+from curator.export.target import Sizes, are_there, sizes
 from curator.settings import ExportSettings
 
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -23,6 +24,7 @@ class Parquet:
     """The form."""
 
     FIRST = pa.field("image", _IMAGE)
+    whole = staticmethod(are_there)
 
     def __init__(self, root: Path, aside: Path, fields: Fields, settings: ExportSettings) -> None:
         self.root, self.fields = root, fields
@@ -32,10 +34,11 @@ class Parquet:
         """Begin a file."""
         return ParquetWriter(self, part)
 
-    def complete(self, parts: Sequence[tuple[Part, int]]) -> None:
+    def complete(self, parts: Sequence[tuple[Part, int]]) -> Sizes:
         """Write the card."""
         card = parquet_card(list(dict.fromkeys(part.split for part, _ in parts))).encode()
         replace_whole(self.root / "README.md", lambda file: file.write(card))
+        return sizes(self.root, ["README.md"])
 
 
 class ParquetWriter:
@@ -43,23 +46,28 @@ class ParquetWriter:
 
     def __init__(self, form: Parquet, part: Part) -> None:
         self._form, self._images = form, 0
-        self._table = TableFile(form.root / f"{part.name}.parquet", form.schema, _ROWS)
+        self._name = f"{part.name}.parquet"
+        self._table = TableFile(form.root / self._name, form.schema, _ROWS)
 
-    def add(self, indexes: Sequence[int], rows: pa.Table, files: Sequence[NewFile]) -> None:
+    def add(
+        self, indexes: Sequence[int], stems: Sequence[str], rows: pa.Table, files: Sequence[NewFile]
+    ) -> None:
         """Append rows."""
-        names = [f"{uid}.{file.extension}" for uid, file in zip(rows["uid"].to_pylist(), files, strict=True)]
+        names = [f"{stem}.{file.extension}" for stem, file in zip(stems, files, strict=True)]
         bodies = pa.array([file.body for file in files], pa.binary())
         images = pa.StructArray.from_arrays([bodies, pa.array(names, pa.string())], fields=list(_IMAGE))
         table = self._form.fields.table(rows, images, files)
         self._table.add(table.replace_schema_metadata(_FEATURES))
         self._images += len(indexes)
 
-    def finish(self) -> None:
+    def finish(self) -> Sizes:
         """Sync and rename."""
         if not self._images:
-            return self._table.discard()
+            self._table.discard()
+            return {}
         self._table.finish()
-        return sync_folder(self._form.root)
+        sync_folder(self._form.root)
+        return sizes(self._form.root, [self._name])
 
     def close(self) -> None:
         """Close the file."""

@@ -9,19 +9,18 @@ How an image travels
 """
 
 import asyncio
-import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curator.dataset.space import full_disk_told
-from curator.decisions import FILE, read_provenance
+from curator.decisions import FILE
 from curator.encode import encode_batch
 from curator.errors import UsageError
 from curator.export.decided import Decided, in_any_order, in_order
@@ -30,7 +29,7 @@ from curator.export.folder import Folder
 from curator.export.forms import Form, Writer
 from curator.export.making import Made, Maker, Pool, refusal
 from curator.export.parquet import Parquet
-from curator.export.plan import Part, Plan, make_plan
+from curator.export.plan import Part, Plan, Table, make_plan
 from curator.export.records import Bodies, Exported, NewFile, Progress, Refusal
 from curator.export.target import Done, Target, check_free
 from curator.export.webdataset import WebDataset
@@ -58,6 +57,7 @@ class _Batch:
 
     part: Part
     index: int
+    stems: Sequence[str]  # what their files are called, without the extension
     rows: pa.Table
 
     @property
@@ -76,39 +76,46 @@ async def export(
 
     An export that was cut short goes on where it was; one that is finished is not begun again.
 
-    Raises UsageError where `out` is not fit or an input has changed since it was decided on, and DiskFull.
+    Raises UsageError where `out` is not fit or an input has changed since it was decided on, CorruptDataset
+    where the decisions are damaged, and DiskFull.
     """
-    decisions = curated / FILE
-    provenance = await in_thread(read_provenance, decisions)
-    roots = {one.label: Path(one.path) for one in provenance.sources}
-    check_free(out, [curated, *roots.values(), *(Path(one.path) for one in provenance.against)])
-    with full_disk_told(out):
-        digest = await in_thread(_digest, decisions)
-        with closing(Target(out, digest, settings)) as target:
-            if target.finished is not None:
-                return target.finished
-            plan = await in_thread(make_plan, decisions, settings, provenance.settings)
-            if not plan.parts:
-                raise UsageError(f"{decisions}: no image is kept, so there is nothing to export.")
-            under_way = _Export(decisions, target, plan, settings, progress)
-            async with AsyncExitStack() as stack:
-                pool = None
-                if settings.encoding.asked and not under_way.written:
-                    pool = await stack.enter_async_context(_pool(settings))
-                await under_way.write(Maker(bodies, roots, pool), _WAITING * (pool.workers if pool else 1))
-            return await in_thread(under_way.complete)
+    with closing(await in_thread(Table, curated / FILE)) as decisions:
+        inputs = (*decisions.provenance.sources, *decisions.provenance.against)
+        check_free(out, [curated, *(Path(one.path) for one in inputs)])
+        with full_disk_told(out):
+            digest = await in_thread(decisions.digest)
+            with closing(Target(out, digest, settings, _FORMS[settings.form].whole)) as target:
+                if (earlier := await in_thread(target.earlier)) is not None:
+                    return earlier
+                return await _write_out(decisions, target, settings, bodies, progress)
+
+
+async def _write_out(
+    decisions: Table, target: Target, settings: ExportSettings, bodies: Bodies, progress: Progress
+) -> Exported:
+    plan = await in_thread(make_plan, decisions, settings)
+    if not plan.parts:
+        raise UsageError(f"{decisions.path}: no image is kept, so there is nothing to export.")
+    under_way = await in_thread(_Export, decisions, target, plan, settings, progress)
+    async with AsyncExitStack() as stack:
+        pool = None
+        if settings.encoding.asked and not under_way.written:
+            pool = await stack.enter_async_context(_pool(settings))
+        roots = {one.label: Path(one.path) for one in decisions.provenance.sources}
+        await under_way.write(Maker(bodies, roots, pool), _WAITING * (pool.workers if pool else 1))
+    return await in_thread(under_way.complete)
 
 
 class _Export:
     """One export: which of its parts are whole, and the writing of the others."""
 
     def __init__(
-        self, decisions: Path, target: Target, plan: Plan, settings: ExportSettings, progress: Progress
+        self, decisions: Table, target: Target, plan: Plan, settings: ExportSettings, progress: Progress
     ) -> None:
         self._decisions, self._target, self._plan, self._progress = decisions, target, plan, progress
         self._shuffled = settings.shuffle is not None
         form = _FORMS[settings.form]
-        self._fields = Fields.of(pq.read_schema(decisions), form.FIRST, captioned=plan.captioned)
+        self._fields = Fields.of(decisions.schema, form.FIRST, captioned=plan.captioned)
         self._form: Form = form(target.root, target.aside, self._fields, settings)
         self._done = {part: done for part in plan.parts if (done := target.done(part.name)) is not None}
         self._images = sum(part.stop - part.start for part in self._done)
@@ -128,9 +135,9 @@ class _Export:
 
     def complete(self) -> Exported:
         """Write what tells of the whole."""
-        parts = [(part, self._done[part]) for part in self._plan.parts]
-        self._form.complete([(part, done.images) for part, done in parts if done.images])
-        return self._target.finish([done for _, done in parts])
+        parts = {part: self._done[part] for part in self._plan.parts}
+        files = self._form.complete([(part, done.images) for part, done in parts.items() if done.images])
+        return self._target.finish({part.name: done for part, done in parts.items()}, files)
 
     async def _read(self, maker: Maker, made: _Queue, tasks: asyncio.TaskGroup) -> None:
         batches = self._batches()
@@ -174,12 +181,13 @@ class _Export:
         for start in range(part.start, part.stop, _PIECE):
             ordinals = self._plan.order[start : min(start + _PIECE, part.stop)]
             rows = decided.take(ordinals)
+            stems = _stems(rows, self._plan.nth[start : start + len(rows)])
             ends = np.cumsum(self._plan.bytes[start : start + len(rows)])
             at = 0
             while at < len(rows):
                 fitting = int(np.searchsorted(ends, (ends[at - 1] if at else 0) + _BATCH_BYTES, "right"))
                 end = max(at + 1, min(at + _BATCH_IMAGES, fitting))
-                yield _Batch(part, start - part.start + at, rows.slice(at, end - at))
+                yield _Batch(part, start - part.start + at, stems[at:end], rows.slice(at, end - at))
                 at = end
 
     def _rows(self) -> AbstractContextManager[Decided]:
@@ -207,18 +215,27 @@ class _Writing:
         ]
         if files:
             rows = batch.rows.take(pa.array(there)).combine_chunks()
-            self._writer.add([batch.index + index for index in there], rows, files)
+            indexes, stems = zip(*((batch.index + index, batch.stems[index]) for index in there), strict=True)
+            self._writer.add(indexes, stems, rows, files)
         self._images += len(files)
         self._bytes += sum(len(file.body) for file in files)
 
     def finish(self) -> Done:
         """Make the part whole."""
-        self._writer.finish()
-        return Done(self._images, self._bytes, tuple(self._refused))
+        files = self._writer.finish()
+        return Done(self._images, self._bytes, tuple(self._refused), files)
 
     def close(self) -> None:
         """Let go of its files."""
         self._writer.close()
+
+
+def _stems(rows: pa.Table, nth: npt.NDArray[np.int64]) -> list[str]:
+    """UID, and UID-2 for the second image that has it: the same URL may have been kept from two datasets."""
+    return [
+        f"{uid}-{earlier + 1}" if earlier else uid
+        for uid, earlier in zip(rows["uid"].to_pylist(), nth.tolist(), strict=True)
+    ]
 
 
 def _pool(settings: ExportSettings) -> Pool:
@@ -230,8 +247,3 @@ def _pool(settings: ExportSettings) -> Pool:
         crashed=partial(Unmeasured, Reason.DECODER_CRASH),
         preload=("curator.encode",),
     )
-
-
-def _digest(decisions: Path) -> str:
-    with decisions.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

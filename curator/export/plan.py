@@ -1,10 +1,13 @@
 """What is written where, told by the decisions and the settings alone.
 
 A run that was killed and the one that goes on make the same plan, so shards that are whole need no second
-look. Images are known by their ordinal among the kept ones; about 60 bytes each are held.
+look. Images are known by their ordinal among the kept ones; about 64 bytes each are held.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curator.dataset.layout import SHARD_DIGITS
+from curator.decisions import read_provenance
+from curator.errors import CorruptDataset, UsageError
 from curator.export.split import components, mixed, sides
 from curator.identical import from_hex, groups
 from curator.settings import ExportSettings
@@ -27,6 +32,7 @@ _COPIES = ("sha256", "phash", "phash_mirror", "low_information", "stands_for")
 
 _U64 = npt.NDArray[np.uint64]
 _I64 = npt.NDArray[np.int64]
+_Groups = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +52,75 @@ class Plan:
 
     order: _I64  # (n,) ordinals among the kept images
     bytes: _I64  # (n,) of the images in that order, as they are now
+    nth: _I64  # (n,) and which each is of the kept images of its uid, in the order of the table: mostly 0
     parts: tuple[Part, ...]
     captioned: bool  # whether any image has a caption
     groups: _I64  # (row groups + 1,) where the kept images of each of the table's row groups begin
 
 
-def make_plan(decisions: Path, settings: ExportSettings, decided: dict[str, Any]) -> Plan:
-    """The plan for a table of decisions, which were made with the settings `decided`."""
+class Table:
+    """decisions.parquet, held open: it stays the one it is where `curate` puts another in its place."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it. Raises UsageError where it is no table of decisions."""
+        self.path = path
+        try:
+            self._file = pa.OSFile(os.fsencode(path))
+            self._parquet = pq.ParquetFile(self._file)
+        except (OSError, pa.ArrowException) as error:
+            raise UsageError(
+                f"{path} cannot be read as what `curate` decided ({error}). Run curate first."
+            ) from error
+        self.groups: int = self._parquet.num_row_groups
+        self.schema: pa.Schema = self._parquet.schema_arrow
+        self.provenance = read_provenance(path, self.schema)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._parquet.close()
+        self._file.close()
+
+    def digest(self) -> str:
+        """The SHA-256 of the file."""
+        with self.damage_told():
+            self._file.seek(0)
+            return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def kept(self, group: int, columns: Sequence[str]) -> pa.Table:
+        """The kept rows of one row group, as a table of `columns`. Raises CorruptDataset."""
+        with self.damage_told():
+            rows = self._parquet.read_row_group(group, ["kept", *columns])
+            return rows.filter(rows["kept"]).select(columns)
+
+    @contextmanager
+    def damage_told(self) -> Iterator[None]:
+        """Raise CorruptDataset where what is read inside makes no sense."""
+        try:
+            yield
+        except (OSError, pa.ArrowException, ValueError) as error:
+            told = " ".join(str(error).split())
+            raise CorruptDataset(f"{self.path} is damaged ({told}). Run curate again.") from error
+
+
+def make_plan(decisions: Table, settings: ExportSettings) -> Plan:
+    """The plan for a table of decisions. Raises CorruptDataset."""
     wanted = _ORDER + (_COPIES if settings.split else ())
     counts, captioned, columns = [0], False, []
-    for rows in kept_rows(decisions, wanted):
+    for rows in (decisions.kept(group, wanted) for group in range(decisions.groups)):
         counts.append(counts[-1] + len(rows))
         captioned = captioned or bool(pc.any(pc.greater(pc.list_value_length(rows["captions"]), 0)).as_py())
-        columns.append(_arrays(rows))
+        with decisions.damage_told():
+            columns.append(_arrays(rows))
     names = list(columns[0]) if columns else []
     known = {name: np.concatenate([one.pop(name) for one in columns]) for name in names}
     if not counts[-1]:
         nothing = np.zeros(0, np.int64)
-        return Plan(nothing, nothing, (), captioned, np.array(counts))
-    side = _sides(known, settings, decided)
+        return Plan(nothing, nothing, nothing, (), captioned, np.array(counts))
+    same_uid = groups(known["uid"].view(np.uint8))
+    side = _sides(known, same_uid, settings, decisions.provenance.settings)
     order = _order(known["uid"], side, settings.shuffle)
-    size = known["bytes"][order]
-    return Plan(order, size, tuple(_parts(side[order], size, settings)), captioned, np.array(counts))
-
-
-def kept_rows(decisions: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Of each of the table's row groups, the kept rows."""
-    with pq.ParquetFile(decisions) as file:
-        for group in range(file.num_row_groups):
-            yield kept_of(file, group, columns)
-
-
-def kept_of(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> pa.Table:
-    """The kept rows of one row group, as a table of `columns`."""
-    rows = file.read_row_group(group, ["kept", *columns])
-    return rows.filter(rows["kept"]).select(columns)
+    size, nth = known["bytes"][order], _nth(same_uid)[order]
+    return Plan(order, size, nth, tuple(_parts(side[order], size, settings)), captioned, np.array(counts))
 
 
 def _arrays(rows: pa.Table) -> dict[str, npt.NDArray[Any]]:
@@ -108,8 +148,17 @@ def _words(column: pa.Array, width: int) -> _U64:
     return from_hex(column, width).view(">u8").astype(np.uint64)
 
 
+def _nth(same: _Groups) -> _I64:
+    """Of n rows with the numbers of their groups, which row of its group each is."""
+    order = np.argsort(same, kind="stable")
+    ordered = same[order]
+    nth = np.empty(len(same), np.int64)
+    nth[order] = np.arange(len(same)) - np.searchsorted(ordered, ordered)
+    return nth
+
+
 def _sides(
-    known: dict[str, npt.NDArray[Any]], settings: ExportSettings, decided: dict[str, Any]
+    known: dict[str, npt.NDArray[Any]], same_uid: _Groups, settings: ExportSettings, decided: dict[str, Any]
 ) -> npt.NDArray[np.uint8]:
     if not settings.split:
         return np.zeros(len(known["uid"]), np.uint8)
@@ -118,7 +167,9 @@ def _sides(
     if decided.get("mirrored"):
         hashes, owner = np.concatenate([hashes, known["phash_mirror"][says]]), np.tile(says, 2)
     radius = max(_RADIUS, int(decided.get("radius", 0)))
-    component = components(hashes, owner, groups(known["sha256"]), radius, workers=settings.worker_count())
+    # one URL in two datasets may have other bytes in each, and shows one thing
+    same = [groups(known["sha256"]), same_uid]
+    component = components(hashes, owner, same, radius, workers=settings.worker_count())
     return sides(component, known["least"], [part for _, part in settings.split])
 
 

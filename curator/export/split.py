@@ -1,7 +1,7 @@
 """Which side of a split an image belongs to: copies never on both sides, and the same side when data grows.
 
 How it works
-- Images whose hashes are within the radius, or whose bytes are the same, are joined, and so are those they
+- Images whose hashes are within the radius, or whose bytes or uids are the same, are joined, and so are those they
   are joined with. Such a component goes to one side as a whole.
 - The side is told by a hash of the least uid in the component, also of those images that a kept one stands
   for. New images change nothing for others; a copy that joins, or takes a kept one's place, does so only
@@ -44,25 +44,30 @@ def sides(component: _I64, least: _U64, parts: Sequence[int]) -> npt.NDArray[np.
 
 
 def components(
-    hashes: _U64, owner: _I64, same_bytes: npt.NDArray[np.uint32], radius: int, *, workers: int = 1
+    hashes: _U64, owner: _I64, same: Sequence[npt.NDArray[np.uint32]], radius: int, *, workers: int = 1
 ) -> _I64:
     """For each of n images the number of its component, the row of one of its images.
 
     `hashes`, `owner`: shape (m,), hashes that say something and the row whose they are; a row may have several.
-    `same_bytes`: shape (n,), the same number, below n, for images whose files are equal.
+    `same`: each of shape (n,), the same number, below n, for images that are equal in some way.
     """
     distinct, group = group_identical(hashes)
     with_hash = np.zeros(len(distinct), np.int64)  # a row that has it
     with_hash[group] = owner
     near = pairs(distinct, radius, workers=workers)
-    rows = np.arange(len(same_bytes))
-    with_bytes = np.zeros(len(rows), np.int64)
-    with_bytes[same_bytes] = rows
+    rows = np.arange(len(same[0]))
     return _joined(
         len(rows),
-        np.concatenate([owner, with_hash[near.first], rows]),
-        np.concatenate([with_hash[group], with_hash[near.second], with_bytes[same_bytes]]),
+        np.concatenate([owner, with_hash[near.first], *([rows] * len(same))]),
+        np.concatenate([with_hash[group], with_hash[near.second], *(_one_of_each(one) for one in same)]),
     )
+
+
+def _one_of_each(same: npt.NDArray[np.uint32]) -> _I64:
+    """For each row one row of its group, the same for all of them."""
+    last = np.zeros(len(same), np.int64)
+    last[same] = np.arange(len(same))
+    return last[same]
 
 
 def _joined(size: int, one: _I64, other: _I64) -> _I64:

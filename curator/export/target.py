@@ -1,8 +1,11 @@
 """The folder of an export: whose it is, and how far an export into it has come.
 
-OUT/.exported          this marker: of which decisions, with which settings, whether it is finished
-OUT/.parts/NAME.json   of a part that is whole: how many images, which were refused; gone at the end
+OUT/.exported          this marker: of which decisions, with which settings; in the end also what was written
+OUT/.parts/NAME.json   of a part that is whole: how many images, which were refused, its files; gone at the end
 OUT/refused.csv        kept images that could not be encoded, if there are any
+
+What these notes claim is held against the files that are there: a part is written again where one is missing or
+has another size, or where its note cannot be read.
 """
 
 import csv
@@ -11,7 +14,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -29,12 +32,29 @@ MARKER = ".exported"
 REFUSED = "refused.csv"
 _PARTS = ".parts"
 _LOCK = ".lock"
-_VERSION = 1
+_VERSION = 2
 _OF_THE_RUN = (
     "workers",
     "decode_timeout",
     "worker_memory",
 )  # settings that change nothing of what is written
+
+
+Sizes = Mapping[str, int]  # bytes of files, by their paths in the folder
+Whole = Callable[[Path, Sizes], bool]  # whether files in the folder are as a form wrote them
+
+
+def sizes(root: Path, names: Sequence[str]) -> Sizes:
+    """How large these files are."""
+    return {name: (root / name).stat().st_size for name in names}
+
+
+def are_there(root: Path, files: Sizes) -> bool:
+    """Whether these files are there, each of its size."""
+    try:
+        return sizes(root, list(files)) == files
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +64,18 @@ class Done:
     images: int
     bytes: int
     refused: tuple[Refusal, ...]
+    files: Sizes
 
 
 class Target:
     """The folder, held by one process between its making and `close`."""
 
-    def __init__(self, root: Path, decisions: str, settings: ExportSettings) -> None:
+    def __init__(self, root: Path, decisions: str, settings: ExportSettings, whole: Whole) -> None:
         """Take the folder, which `check_free` has found fit, for these decisions (their digest) and settings.
 
         Raises UsageError where another process has it, or it was begun for others.
         """
-        self.root, self.aside = root, root / _PARTS
+        self.root, self.aside, self._whole = root, root / _PARTS, whole
         try:
             root.mkdir(parents=True, exist_ok=True)
             self._lock = WriterLock(root / _LOCK, advice="")
@@ -72,40 +93,51 @@ class Target:
             self.close()
             raise
 
-    @property
-    def finished(self) -> Exported | None:
-        """What an earlier run wrote, if it came to its end."""
+    def earlier(self) -> Exported | None:
+        """What an earlier run wrote, if it came to its end and all of it is there."""
         found = self._told.get("exported")
-        return None if found is None else Exported(**found)
+        if found is None or not self._whole(self.root, self._told["files"]):
+            return None
+        shutil.rmtree(self.aside, ignore_errors=True)
+        return Exported(**found)
 
     def done(self, part: str) -> Done | None:
         """What became of the part, None where it is not whole."""
         try:
-            found = json.loads((self.aside / f"{part}.json").read_bytes())
-        except FileNotFoundError:
+            note = self.aside / f"{part}.json"
+            found = json.loads(note.read_bytes()) if note.exists() else self._told["parts"][part]
+            refused = (Refusal(**one | {"reason": BY_NAME[one["reason"]]}) for one in found["refused"])
+            done = Done(found["images"], found["bytes"], tuple(refused), found["files"])
+        except (KeyError, TypeError, ValueError):
             return None
-        refused = (Refusal(**one | {"reason": BY_NAME[one["reason"]]}) for one in found["refused"])
-        return Done(found["images"], found["bytes"], tuple(refused))
+        return done if self._whole(self.root, done.files) else None
 
     def note(self, part: str, done: Done) -> None:
         """The part is whole: a later run passes it over."""
         self._write(self.aside / f"{part}.json", asdict(done))
 
-    def finish(self, parts: Sequence[Done]) -> Exported:
-        """All is written: tell what was refused, then that this is the end."""
-        refused = [one for done in parts for one in done.refused]
+    def finish(self, parts: Mapping[str, Done], files: Sizes) -> Exported:
+        """All is written, `files` beside those of the parts: tell what was refused, then that this is the end."""
+        refused = [one for done in parts.values() for one in done.refused]
         if refused:
             text = io.StringIO(newline="")
             rows = [[field.name for field in fields(Refusal)], *map(astuple, refused)]
             csv.writer(text).writerows(rows)
             replace_whole(self.root / REFUSED, lambda file: file.write(text.getvalue().encode()))
+            files = {**files, **sizes(self.root, [REFUSED])}
+        for done in parts.values():
+            files = {**files, **done.files}
         exported = Exported(
-            images=sum(done.images for done in parts),
-            bytes=sum(done.bytes for done in parts),
-            shards=sum(done.images > 0 for done in parts),
+            images=sum(done.images for done in parts.values()),
+            bytes=sum(done.bytes for done in parts.values()),
+            shards=sum(done.images > 0 for done in parts.values()),
             refused=dict(sorted(Counter(one.reason.value for one in refused).items())),
         )
-        self._told["exported"] = asdict(exported)
+        self._told |= {
+            "exported": asdict(exported),
+            "files": {name: size for name, size in files.items() if not name.startswith(_PARTS)},
+            "parts": {name: asdict(done) for name, done in parts.items()},
+        }
         sync_folder(self.root)
         self._write(self.root / MARKER, self._told)
         shutil.rmtree(self.aside, ignore_errors=True)
@@ -122,15 +154,21 @@ class Target:
         marker = self.root / MARKER
         if not marker.exists():
             self._write(marker, told)
-        found: dict[str, Any] = json.loads(marker.read_bytes())
-        if (difference := _difference(found, told)) is not None:
+        try:
+            found: dict[str, Any] = json.loads(marker.read_bytes())
+            difference = _difference(found, told)
+            if "exported" in found:
+                Exported(**found["exported"])
+        except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"{marker} is not what an export wrote ({error}), so nobody knows what is in {self.root}. Name "
+                "another folder, or delete that one."
+            ) from error
+        if difference is not None:
             raise UsageError(
                 f"{self.root} holds an export of {difference}. Name another folder, or delete that one."
             )
-        if "exported" in found:
-            shutil.rmtree(self.aside, ignore_errors=True)  # of a run that was killed at its very end
-        else:
-            self.aside.mkdir(exist_ok=True)
+        self.aside.mkdir(exist_ok=True)
         return found
 
     def _write(self, path: Path, told: dict[str, Any]) -> None:

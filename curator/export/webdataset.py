@@ -22,6 +22,7 @@ from curator.export.fields import Fields
 from curator.export.forms import TableFile
 from curator.export.plan import Part
 from curator.export.records import NewFile
+from curator.export.target import Sizes, are_there, sizes
 from curator.settings import ExportSettings
 
 INDEX = "shardindex"  # the name that wids gives it
@@ -31,6 +32,7 @@ class WebDataset:
     """The form."""
 
     FIRST = pa.field("key", pa.string())
+    whole = staticmethod(are_there)
 
     def __init__(self, root: Path, aside: Path, fields: Fields, settings: ExportSettings) -> None:
         self.root, self.fields, self.shard_size = root, fields, settings.shard_size
@@ -41,17 +43,18 @@ class WebDataset:
         """Begin a shard."""
         return ShardWriter(self, part)
 
-    def complete(self, parts: Sequence[tuple[Part, int]]) -> None:
+    def complete(self, parts: Sequence[tuple[Part, int]]) -> Sizes:
         """Write an index for each split, and the card."""
-        names = []
+        names, indexes = [], []
         for split, members in groupby(parts, key=lambda one: one[0].split):
             names.append(split)
             index = json.dumps(self._index(split, list(members)), indent=2).encode()
-            name = f"{INDEX}-{split}.json" if split else f"{INDEX}.json"
-            replace_whole(self.root / name, partial(_write, index))
+            indexes.append(f"{INDEX}-{split}.json" if split else f"{INDEX}.json")
+            replace_whole(self.root / indexes[-1], partial(_write, index))
         key, captioned = sample_key(0, 0, self.shard_size), self.fields.captioned
         card = webdataset_card(names, key, self.extension, captioned=captioned, kept=self.kept).encode()
         replace_whole(self.root / "README.md", partial(_write, card))
+        return sizes(self.root, [*indexes, "README.md"])
 
     def _index(self, split: str, parts: Sequence[tuple[Part, int]]) -> dict[str, object]:
         shards = [
@@ -80,7 +83,9 @@ class ShardWriter:
         self._file = self._temporary.open("wb", buffering=1 << 20)
         self._table = TableFile(form.root / f"{part.name}.parquet", form.fields.schema)
 
-    def add(self, indexes: Sequence[int], rows: pa.Table, files: Sequence[NewFile]) -> None:
+    def add(
+        self, indexes: Sequence[int], stems: Sequence[str], rows: pa.Table, files: Sequence[NewFile]
+    ) -> None:
         """Append samples."""
         form = self._form
         keys = [sample_key(self._part.number, index, form.shard_size) for index in indexes]
@@ -93,20 +98,22 @@ class ShardWriter:
             if form.fields.captioned:
                 self._member(f"{key}.txt", (text or "").encode())
 
-    def finish(self) -> None:
+    def finish(self) -> Sizes:
         """The table first, the archive's name last."""
         length = self._file.tell()
         if not length:
             self._file.close()
             self._temporary.unlink()
-            return self._table.discard()
+            self._table.discard()
+            return {}
         self._file.write(bytes(sealed_size(length) - length))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._table.finish()
         self._temporary.replace(self._tar)
-        return sync_folder(self._form.root)
+        sync_folder(self._form.root)
+        return sizes(self._form.root, [f"{self._part.name}.tar", f"{self._part.name}.parquet"])
 
     def close(self) -> None:
         """Close the files."""

@@ -68,7 +68,9 @@ def _environment(known: Known) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(shown=shown, size=size, named=named, about=about, told=told)
-    style, script = (environment.get_template(name).render() for name in ("style.css.j2", "judge.js.j2"))
+    saved = _saved(known)
+    style = environment.get_template("style.css.j2").render()
+    script = environment.get_template("judge.js.j2").render(saved=saved)
     environment.globals.update(
         share=share,
         summary=known.summary,
@@ -77,6 +79,7 @@ def _environment(known: Known) -> Environment:
         per_page=PER_PAGE,
         digest=_digest(known.facts.clusters),
         command=_command(known),
+        saved=saved,
         style=style,
         script=script,
         style_hash=_policy_hash(style),
@@ -117,7 +120,14 @@ def _command(known: Known) -> str:
     """What to type to have one's clicks obeyed."""
     paths = [str(source["path"]) for source in known.summary["sources"]]
     named = shlex.join(paths) if len(paths) <= _NAMED else "DATA ..."
-    return f"curate {named} {shlex.join(as_flags(known.settings))} --pairs pairs.csv".replace("  ", " ")
+    flags = ["--out", known.summary["out"], *as_flags(known.settings), "--pairs", _saved(known)]
+    return f"curate {named} {shlex.join(flags)}"
+
+
+def _saved(known: Known) -> str:
+    """The name under which clicks are downloaded: another one than that of earlier clicks, which stay in force."""
+    earlier = len(known.settings.pairs)
+    return f"pairs-{earlier + 1}.csv" if earlier else "pairs.csv"
 
 
 def _policy_hash(text: str) -> str:

@@ -1,25 +1,20 @@
-"""Small pictures for the report, made anew from pixels in worker processes: no byte of a file is passed on."""
+"""Small pictures for the report: their images are read, and worker processes make them."""
 
 import asyncio
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from PIL import Image as Pillow
-
-from curator.decode import Refused, colour
 from curator.pool import WorkerPool
 from curator.reasons import BY_NAME, Reason
 from curator.records import Unmeasured
 from curator.report.facts import Image
+from curator.report.small import thumbnails
 from curator.settings import Settings
 from curator.sources.bodies import Wanted
 
-SIDE = 200  # pixels of the longer side
-_QUALITY = 80
 _BATCH = 32  # images
 _BATCH_BYTES = 16 << 20
 
@@ -37,28 +32,6 @@ class Thumbs:
 
     files: Mapping[int, str]
     missing: Mapping[int, Unmeasured]
-
-
-def thumbnails(
-    bodies: Sequence[memoryview], begin: Callable[[int], None], max_pixels: int
-) -> list[bytes | Unmeasured]:
-    """A small JPEG of each image, in order, or why there is none: the kernel of a WorkerPool."""
-    made: list[bytes | Unmeasured] = []
-    for index, body in enumerate(bodies):
-        begin(index)
-        try:
-            made.append(_small(colour(body, max_pixels, draft=SIDE)))
-        except Refused as refused:
-            made.append(Unmeasured(refused.reason, refused.detail))
-    return made
-
-
-def _small(picture: Pillow.Image) -> bytes:
-    picture.thumbnail((SIDE, SIDE), reducing_gap=2.0)
-    picture.info = {}  # the file's words about itself stay behind
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=_QUALITY)
-    return file.getvalue()
 
 
 async def make_thumbs(folder: Path, images: Sequence[Image], bodies: Bodies, settings: Settings) -> Thumbs:
@@ -92,7 +65,7 @@ def _pool(settings: Settings) -> WorkerPool[bytes | Unmeasured]:
         timeout=settings.decode_timeout,
         memory=settings.worker_memory,
         crashed=partial(Unmeasured, Reason.DECODER_CRASH),
-        preload=[__name__],
+        preload=("curator.report.small",),
     )
 
 

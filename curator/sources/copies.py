@@ -5,9 +5,10 @@ ledger when they are asked for.
 """
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -18,9 +19,11 @@ import numpy.typing as npt
 
 from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.columns import decode
+from curator.dataset.layout import Layout
 from curator.dataset.ledger import Ledger, Pages
 from curator.dataset.reader import open_to_read
 from curator.dataset.store import read_fixed
+from curator.errors import CorruptDataset
 from curator.hosts import host_of
 from curator.reasons import Reason
 
@@ -48,14 +51,11 @@ class Found:
 
 
 class Copies:
-    """The copies that the ledger of the dataset at `path` knows when this is made.
-
-    Raises CorruptDataset, sqlite3.Error.
-    """
+    """The copies that the ledger of the dataset at `path` knows when this is made. All of it raises CorruptDataset."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with closing(open_to_read(path)) as ledger:
+        with ledger_told(Layout(path)), closing(open_to_read(path)) as ledger:
             self._columns = read_fixed(ledger)[1]
             counts = ledger.counts()
             rows = (
@@ -99,7 +99,7 @@ class Copies:
 
     def _told(self, rows: npt.NDArray[np.int64], *, captions: bool) -> Iterator[tuple[str, list[str]]]:
         """URL and captions of these copies."""
-        with closing(open_to_read(self._path)) as ledger:
+        with ledger_told(Layout(self._path)), closing(open_to_read(self._path)) as ledger:
             captions = captions and self._columns.has_caption
             again = captions and listed_again(ledger)
             for at in range(0, len(rows), _CHUNK):
@@ -111,6 +111,17 @@ class Copies:
                     url, data = listed[link]
                     own = [decode(data, self._columns.schema)[0]] if captions else []
                     yield url, list(dict.fromkeys(str(one) for one in (*own, *later.get(uid, ())) if one))
+
+
+@contextmanager
+def ledger_told(layout: Layout) -> Iterator[None]:
+    """Raise CorruptDataset where the ledger of a dataset cannot be read."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise CorruptDataset(
+            f"{layout.ledger}: cannot be read ({error}). Restore it from a backup; `curate verify` tells more."
+        ) from error
 
 
 def _arrays(page: Sequence[tuple[bytes, bytes, int, int]]) -> tuple[npt.NDArray[np.generic], ...]:

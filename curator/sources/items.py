@@ -1,16 +1,18 @@
 """What a listing of images tells, one record after the other, and how names of any bytes are written down.
 
 How names are written down
-- A name on disk, or of a member of a tar, is any bytes. Here it is a `str` with surrogateescape, as `os`
-  gives it; a uid is made of exactly these bytes.
+- A name on disk, or of a member of a tar, is any bytes. Here it is a `str` of UTF-8 with surrogateescape,
+  whatever the locale; a uid is made of exactly these bytes. `os` has its own idea of the encoding (ASCII in
+  the locale C): `from_disk` and `on_disk` stand between the two.
 - Parquet and SQLite hold valid text only. `shown` writes a byte that is no UTF-8 as \\xNN and, so that two
   names never become one, a backslash as two; every other name stays as it is. `true_name` is its inverse.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from curator.records import Unmeasured
@@ -51,7 +53,8 @@ class ShardEnd:
 
     path: str
     version: Version
-    items: int = 0  # images listed of it; not looked at where it is passed over
+    items: int = 0  # images listed of it; not looked at where it is passed over,
+    passed_over: Mapping[str, int] = field(default_factory=dict)  # nor are these: see PassedOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """So many things that are no images; records of the same `what` are added up."""
+    """So many things that are no images, in no shard that has a ShardEnd; the same `what` is added up."""
 
     what: str  # an extension (".txt"), or in words
     count: int
@@ -80,7 +83,17 @@ def item_uid(label: str, path: str, key: str | None) -> bytes:
 
 def file_of(root: Path, path: str) -> Path:
     """The file that `path` names below a source at `root`, which may itself be the one file there is."""
-    return root if root.is_file() else root / path
+    return root if root.is_file() else root / on_disk(path)
+
+
+def from_disk(name: str) -> str:
+    """A name that `os` gave, as names are here."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def on_disk(name: str) -> str:
+    """A name as `os` takes it."""
+    return os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
 
 def shown(name: str) -> str:

@@ -1,26 +1,28 @@
 """What images lie below a folder, one after the other, in constant memory however many there are.
 
 How a folder is walked
-- Depth first, with one open directory a level; entries come as the disk gives them and are never collected.
+- Depth first, with one open directory a level; entries come as the disk gives them and are not collected.
+  Open directories are few, though: beyond so many levels those of a folder come last, and by then it is closed.
 - Each folder is looked through twice. First only for names that matter to all of it: one of our markers, which
   make it no folder of images, and which kinds of sidecars there are at all, so that a folder without any costs
   no attempt to open one.
-- Names that begin with a dot are hidden. Links to files are taken as the files, links to folders are not
+- Names that begin with a dot are hidden, and counted. Links to files are taken as the files, links to folders are not
   followed: they may lead in circles, and what they lead to can be named.
 - What cannot be read is a row with its Reason, and the walk goes on.
 """
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from curator.reasons import Reason
 from curator.records import Unmeasured
-from curator.sources.items import Item, Known, Listed, ShardEnd, Version, Warned, shown
-from curator.sources.names import COMPRESSED_TARS, Tally, may_be_image, split
+from curator.sources.items import Item, Known, Listed, ShardEnd, Version, Warned, from_disk, shown
+from curator.sources.names import HIDDEN, Tally, compressed, is_compressed_tar, may_be_image, split
 from curator.sources.parquet_files import list_parquet
 from curator.sources.sidecars import KINDS, data_of, read_beside
 from curator.sources.source import Place
@@ -35,7 +37,7 @@ MARKERS = {
 }
 LINKED_FOLDERS = "links to folders"
 NO_FILES = "sockets, pipes and devices"
-MUST_BE_UNPACKED = "compressed: unpack it first, what lies in it cannot be read by its place"
+_OPEN = 16  # directories; a process may have 256 files open, or 1,024
 
 _Stat = Callable[[], os.stat_result]
 SHARDS = {".tar": list_tar, ".parquet": list_parquet}
@@ -89,7 +91,10 @@ class _Walk:
             if marker and folder.path:
                 yield Warned(f"{shown(str(folder.file))} is {MARKERS[marker]}.")
             else:
-                self._open.append((replace(folder, kinds=kinds), os.scandir(folder.file)))
+                entries: _Entries = os.scandir(folder.file)
+                if len(self._open) >= _OPEN:
+                    entries = _folders_last(entries)
+                self._open.append((replace(folder, kinds=kinds), entries))
         except OSError as error:
             yield from _unread_folder(folder, error)
 
@@ -104,13 +109,16 @@ class _Walk:
             self._open.pop()  # it closed itself
         elif not entry.name.startswith("."):
             yield from self._entry(folder, entry)
+        elif entry.name not in MARKERS:
+            self._tally.add(HIDDEN)
 
     def _entry(self, folder: _Folder, entry: os.DirEntry[str]) -> Iterator[Listed]:
         match _what_is(entry):
             case "file":
                 yield from self._file(folder, entry.name, entry.stat)
             case "folder":
-                yield from self._enter(_Folder(folder.file / entry.name, f"{folder.path}{entry.name}/", ()))
+                path = f"{folder.path}{from_disk(entry.name)}/"
+                yield from self._enter(_Folder(folder.file / entry.name, path, ()))
             case other:
                 self._tally.add(other)
 
@@ -120,14 +128,15 @@ class _Walk:
             yield self._image(folder, name, stem, look)
         elif extension in SHARDS:
             yield from self._shard(folder, name, extension, look)
-        elif name.lower().endswith(COMPRESSED_TARS):
-            yield _unread(folder.file / name, folder.path + name, MUST_BE_UNPACKED)
-            yield Warned(f"{shown(str(folder.file / name))} is {MUST_BE_UNPACKED}.")
+        elif is_compressed_tar(name):
+            file = folder.file / name
+            yield _unread(file, folder.path + from_disk(name), compressed(from_disk(name)))
+            yield Warned(f"{shown(str(file))} is {compressed(str(file))}")
         else:
             self._tally.add(extension)
 
     def _image(self, folder: _Folder, name: str, stem: str, look: _Stat) -> Item:
-        file, path = folder.file / name, folder.path + name
+        file, path = folder.file / name, folder.path + from_disk(name)
         try:
             version = _version(look())
         except OSError as error:
@@ -143,7 +152,7 @@ class _Walk:
         return data_of(sidecars, self._tally)
 
     def _shard(self, folder: _Folder, name: str, extension: str, look: _Stat) -> Iterator[Listed]:
-        file, path = folder.file / name, folder.path + name
+        file, path = folder.file / name, folder.path + from_disk(name)
         try:
             version = _version(look())
         except OSError as error:
@@ -154,6 +163,18 @@ class _Walk:
             yield ShardEnd(path, version)
         else:
             yield from SHARDS[extension](file, path, version)
+
+
+def _folders_last(entries: _Entries) -> Generator[os.DirEntry[str]]:
+    """The same, but closed before the first folder is given."""
+    folders = []
+    with closing(entries):
+        while (entry := next(entries, None)) is not None:
+            if _what_is(entry) == "folder":
+                folders.append(entry)
+            else:
+                yield entry
+    yield from folders
 
 
 def _what_is(entry: os.DirEntry[str]) -> str:

@@ -17,28 +17,31 @@ import pyarrow.compute as pc
 from curator.digests import reason_names, to_hex
 from curator.errors import CorruptDataset, UsageError
 from curator.sources import fields
-from curator.sources.items import file_of, true_name
-from curator.sources.measures import FACTS, MeasureStore, damage_told
+from curator.sources.items import file_of, shown, true_name
+from curator.sources.measures import FACTS, damage_told, open_to_read
 from curator.sources.source import SOURCE_SCHEMA, Place
 
 ROWS = 16_384  # in a batch,
 TEXT = 16 << 20  # or a few more than this many characters of EXIF and fields
+_NOBODY = 0  # no source's number
 _NOTHING = bytes(FACTS.itemsize)
 _FACTS = frozenset(FACTS.names or ())
 
 
 class Measured:
-    """The images at `path` that were measured as the source `label` of the `store`. Made when all of them are.
+    """The images at `path` that were measured as the source `label` into the file `store`.
 
-    Raises CorruptDataset where the store is damaged.
+    Made when all of them are. Raises CorruptDataset where the file is damaged, UsageError where it is not ours
+    or cannot be read; it is not written to.
     """
 
     kind = "files"
 
-    def __init__(self, label: str, path: Path, store: MeasureStore) -> None:
-        self.label, self.path = label, path
-        self._file, self._source = store.path, store.source(label)
-        with store.using() as db:
+    def __init__(self, label: str, path: Path, store: Path) -> None:
+        self.label, self.path, self._file = label, path, store
+        with damage_told(store), closing(open_to_read(store)) as db:
+            named = db.execute("SELECT id FROM sources WHERE label = ?", (shown(label),)).fetchone()
+            self._source = named[0] if named else _NOBODY
             (self._images,) = db.execute(
                 "SELECT count(*) FROM images WHERE source = ? AND NOT gone", (self._source,)
             ).fetchone()
@@ -57,7 +60,7 @@ class Measured:
         names = list(self.schema.names if columns is None else columns)
         schema = pa.schema([self.schema.field(name) for name in names])
         stored = list(dict.fromkeys(["reason", *(_stored(name) for name in names)]))
-        with damage_told(self._file), closing(_connected(self._file)) as db:
+        with damage_told(self._file), closing(open_to_read(self._file)) as db:
             rows = db.execute(
                 f"SELECT {', '.join(stored)} FROM images WHERE source = ? AND NOT gone ORDER BY path, key",  # noqa: S608
                 (self._source,),
@@ -71,7 +74,7 @@ class Measured:
         """Where the bytes of these images are. Raises UsageError where one was never measured."""
         places: list[Place] = []
         files: dict[str, Path] = {}
-        with damage_told(self._file), closing(_connected(self._file)) as db:
+        with damage_told(self._file), closing(open_to_read(self._file)) as db:
             for path, key in zip(paths, keys, strict=True):
                 row = db.execute(
                     'SELECT "offset", "length", "row", "column" FROM images'
@@ -147,13 +150,6 @@ def _stored(name: str) -> str:
     if name in _FACTS:
         return "facts"
     return name if name in SOURCE_SCHEMA.names and name not in ("url", "captions") else "data"
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    """A connection of its own: a source may be read in several threads, one after the other in each."""
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30, check_same_thread=False)
-    db.execute("PRAGMA mmap_size = 4294967296")
-    return db
 
 
 def _pages(rows: sqlite3.Cursor, texts: Sequence[int]) -> Iterator[list[tuple[Any, ...]]]:

@@ -6,11 +6,11 @@ How it is kept
 - A row holds for one version of its file (size, mtime) and for the limits it was measured under; where these
   change, `Visit` names it again. An image that could not be read, or that killed its decoder, it always names.
 - An image that is not met any more is `gone`, not deleted: a disk that was not mounted costs no measuring.
+- What a shard holds besides images is kept with it, so that it is known where the shard need not be opened.
 - How many rows have a field of which JSON kind is counted, so that the fields of a source are known as columns
   before the first row is read, and do not depend on the order in which files were met.
 """
 
-import os
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -20,12 +20,13 @@ from threading import Lock
 
 import numpy as np
 
+from curator.dataset.ledger import connect_to_read
 from curator.dataset.space import is_full
 from curator.errors import CorruptDataset, UsageError
 from curator.records import Measures
 from curator.sources.items import shown
 
-FORMAT = 1
+FORMAT = 2
 FACTS = np.dtype(
     [
         *(("width", "<i4"), ("height", "<i4"), ("bytes", "<i8")),
@@ -40,7 +41,7 @@ CREATE TABLE sources (id INTEGER PRIMARY KEY, label TEXT NOT NULL UNIQUE);
 CREATE TABLE fields (source INTEGER, name TEXT, kind TEXT, images INTEGER NOT NULL,
     PRIMARY KEY (source, name, kind)) WITHOUT ROWID;
 CREATE TABLE shards (source INTEGER, path TEXT, size INTEGER, mtime_ns INTEGER, images INTEGER NOT NULL,
-    PRIMARY KEY (source, path)) WITHOUT ROWID;
+    passed_over TEXT NOT NULL, PRIMARY KEY (source, path)) WITHOUT ROWID;
 CREATE TABLE images (
     source INTEGER, path TEXT, key TEXT, uid BLOB NOT NULL, gone INTEGER NOT NULL,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
@@ -61,14 +62,16 @@ class MeasureStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: measures are kept in a file of that name. Delete it.")
         with damage_told(path):
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             try:
                 self._open()
             except sqlite3.OperationalError as error:
                 self._db.close()
-                if is_full(error, path.parent) or os.access(path, os.W_OK):
-                    raise
+                if is_full(error, path.parent) or error.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                    raise  # the latter: a statement of ours is wrong
                 raise UsageError(
                     f"{path}: cannot be written ({error}). Name another folder with --out."
                 ) from error
@@ -94,13 +97,9 @@ class MeasureStore:
         self._db.close()
 
     def _open(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if version != FORMAT and (version or tables):
-            raise UsageError(
-                f"{self.path} was written by another version, or is not ours (format {version}). "
-                "Delete it, and the images are measured again."
-            )
+        if tables:
+            _check_format(self._db, self.path)
         self._db.execute("PRAGMA page_size = 8192")  # rows are long
         self._db.execute("PRAGMA journal_mode = WAL")
         # a power cut may cost the last commits, which are measured again; the file stays whole
@@ -112,6 +111,37 @@ class MeasureStore:
                 for statement in _SCHEMA.split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection of its own to the file at `path`, also where nothing may be written.
+
+    Any thread may use it, one after the other. Raises UsageError where the file is not ours or cannot be read.
+    """
+    try:
+        db = connect_to_read(path, "rw")
+    except sqlite3.OperationalError as error:
+        raise UsageError(
+            f"{path}: cannot be read where it is ({error}). Copy its folder to where it can be written, "
+            "and name the copy."
+        ) from error
+    try:
+        _check_format(db, path)
+        db.execute("PRAGMA query_only = on")
+        db.execute("PRAGMA mmap_size = 4294967296")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_format(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version != FORMAT:
+        raise UsageError(
+            f"{path} was written by another version, or is not ours (format {version}). "
+            "Delete it and run curate again: the images are measured again."
+        )
 
 
 def pack(found: Measures) -> bytes:

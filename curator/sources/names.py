@@ -1,9 +1,10 @@
 """What the name of a file, or of a member of a tar, tells; and counts of the names that are passed over."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from curator.sources.items import PassedOver
+from curator.sources.items import PassedOver, shown
 
 _IMAGES = """
     jpg jpeg jpe jfif jif pjpeg pjp mpo png apng webp gif bmp dib tif tiff avif avifs
@@ -13,17 +14,14 @@ _IMAGES = """
 # Every extension that an image is known by. What none of our decoders takes is listed all the same, so that
 # it gets its Reason and does not just go missing.
 IMAGE_EXTENSIONS = frozenset(f".{name}" for name in _IMAGES.split())
-COMPRESSED_TARS = (
-    ".tar.gz",
-    ".tgz",
-    ".tar.bz2",
-    ".tbz2",
-    ".tar.xz",
-    ".txz",
-    ".tar.zst",
-    ".tar.lz4",
-    ".tar.z",
-)
+_UNPACK = {
+    "gunzip": (".tar.gz", ".tgz", ".tar.z"),
+    "bunzip2": (".tar.bz2", ".tbz2"),
+    "unxz": (".tar.xz", ".txz"),
+    "unzstd": (".tar.zst",),
+    "unlz4": (".tar.lz4",),
+}
+HIDDEN = "hidden files"
 
 _KINDS = 100  # counted apart, so that a folder of random names takes no memory
 _LONGEST = 12  # characters of an extension; longer ones are just names with dots
@@ -46,6 +44,21 @@ def may_be_image(extension: str) -> bool:
     return extension in IMAGE_EXTENSIONS or not extension
 
 
+def is_compressed_tar(name: str) -> bool:
+    """Whether a file of this name is a tar that cannot be read by place."""
+    return _unpacker(name) is not None
+
+
+def compressed(name: str) -> str:
+    """What is said of such a file: `name` is as a shell should find it."""
+    return f"compressed: unpack it first: {_unpacker(name)} {shlex.quote(shown(name))}"
+
+
+def _unpacker(name: str) -> str | None:
+    found = (program for program, endings in _UNPACK.items() if name.lower().endswith(endings))
+    return next(found, None)
+
+
 class Tally:
     """How many names of which kind were passed over; counts of at most a hundred kinds are kept apart."""
 
@@ -59,6 +72,10 @@ class Tally:
             what = OTHER
         self._counts[what] += count
 
-    def records(self) -> Iterator[PassedOver]:
+    def counts(self) -> dict[str, int]:
         """What was counted, the most frequent first."""
-        return (PassedOver(what, count) for what, count in self._counts.most_common() if count > 0)
+        return {what: count for what, count in self._counts.most_common() if count > 0}
+
+    def records(self) -> Iterator[PassedOver]:
+        """The same, as a listing tells it."""
+        return (PassedOver(*one) for one in self.counts().items())

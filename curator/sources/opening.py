@@ -2,23 +2,23 @@
 
 A label is what a source is called in a table of decisions, and part of each uid that is made of a name. So it is
 the last part of the path, wherever that lies; of inputs that share it, each gets as many parts as tell them
-apart. What is only compared with never changes the labels of what is decided on.
+apart. What is only compared with never changes the labels of what is decided on. No label goes on as another
+one does after a "/": `x/b` + `c.jpg` and `x` + `b/c.jpg` would be one name, and one uid.
 """
 
 import stat
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from curator.dataset.layout import Layout
 from curator.dataset.store import is_dataset
 from curator.decisions import FILE, read_provenance
 from curator.errors import UsageError
-from curator.sources.items import Item, PassedOver, Version, Warned, shown
+from curator.sources.items import Item, PassedOver, ShardEnd, Version, Warned, from_disk, shown
 from curator.sources.listing import DECIDED, MARKERS, SHARDS, list_images
-from curator.sources.names import COMPRESSED_TARS, may_be_image, split
+from curator.sources.names import compressed, is_compressed_tar, may_be_image, split
 
 DATASET, FILES = "dataset", "files"
 
@@ -59,18 +59,26 @@ def open_inputs(paths: Sequence[Path], against: Sequence[Path] = ()) -> Inputs:
 
 
 def labels_of(paths: Sequence[Path], taken: Collection[str] = ()) -> list[str]:
-    """A label for each of these absolute paths, which differ; none of those that are `taken`."""
+    """A label for each of these absolute paths, which differ, apart from each other and from those `taken`."""
     groups: dict[str, list[Path]] = {}
     for path in paths:
         groups.setdefault(path.name, []).append(path)
     found: dict[Path, str] = {}
-    for group in groups.values():
-        for depth in count(1):  # ends, since whole paths differ
-            labels = [shown(str(Path(*path.parts[-depth:]))) for path in group]
-            if len(set(labels)) == len(group) and not set(labels) & set(taken):
+    # names that no other input has come first: they stay as they are
+    for _, group in sorted(groups.items(), key=lambda named: (len(named[1]) > 1, named[0])):
+        # whole paths will do: where one holds the other, what lies in the inner one is left out of the outer
+        for depth in range(1, max(len(path.parts) for path in group) + 1):
+            labels = [shown(from_disk(str(Path(*path.parts[-depth:])))) for path in group]
+            if _are_apart([*taken, *found.values(), *labels]):
                 break
         found |= dict(zip(group, labels, strict=True))
     return [found[path] for path in paths]
+
+
+def _are_apart(labels: Sequence[str]) -> bool:
+    every = set(labels)
+    slashes = ((label, at) for label in labels for at, character in enumerate(label) if character == "/")
+    return len(every) == len(labels) and not any(label[:at] in every for label, at in slashes)
 
 
 def _sorted(inputs: Sequence[Input]) -> tuple[Input, ...]:
@@ -114,10 +122,8 @@ def _origins(curated: Path) -> str:
 def _check_file(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise UsageError(f"{path} is neither a file nor a folder. {_TAKEN}")
-    if path.name.lower().endswith(COMPRESSED_TARS):
-        raise UsageError(
-            f"{path} is compressed: unpack it first, then name the tar or folder that comes of it."
-        )
+    if is_compressed_tar(path.name):
+        raise UsageError(f"{path} is {compressed(str(path))}")
     _, extension = split(path.name)
     if extension not in SHARDS and not may_be_image(extension):
         raise UsageError(f"{path} is no image, .tar or .parquet file. {_TAKEN} {_CRAWL}")
@@ -134,6 +140,8 @@ def _check_has_images(path: Path) -> None:
             return
         if isinstance(record, PassedOver):
             counts[record.what] += record.count
+        elif isinstance(record, ShardEnd):
+            counts.update(record.passed_over)
         elif isinstance(record, Warned) and len(left_out) < _NAMED:
             left_out.append(record.text)
     found = ", ".join(f"{number:,} {what}" for what, number in counts.most_common(_NAMED))

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curator.dataset.columns import carried_type, to_values
+from curator.dataset.tables import open_table
 from curator.formats import HEAD_BYTES, refuse
 from curator.reasons import Reason
 from curator.records import Unmeasured
@@ -55,7 +56,7 @@ def list_parquet(file: Path, path: str, version: Version) -> Iterator[Listed]:
     """
     tally, items = Tally(), 0
     try:
-        with pq.ParquetFile(file) as parquet:
+        with open_table(file) as parquet:
             columns = _image_columns(parquet)
             if not columns:
                 tally.add(".parquet")
@@ -66,15 +67,19 @@ def list_parquet(file: Path, path: str, version: Version) -> Iterator[Listed]:
         words = " ".join(str(error).split())
         yield Item(path, None, version, Place(file), None, Unmeasured(Reason.UNREADABLE, words))
         yield Warned(f"{shown(str(file))}: {words}")
+        yield from tally.records()
     else:
         if columns:
-            yield ShardEnd(path, version, items)
-    yield from tally.records()
+            yield ShardEnd(path, version, items, tally.counts())
+        else:
+            yield from tally.records()
 
 
 def _image_columns(parquet: pq.ParquetFile) -> list[_Column]:
-    found = []
-    for field in parquet.schema_arrow:
+    found, names = [], parquet.schema_arrow.names
+    for at, field in enumerate(parquet.schema_arrow):
+        if names.index(field.name) < at:  # asked for by name, the first column of that name is given
+            continue
         nested = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
         kind = field.type.field("bytes").type if nested else field.type
         column = _Column(field.name, f"{field.name}.bytes" if nested else field.name)

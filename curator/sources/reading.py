@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import accumulate, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from aiofiles.os import wrap
 
+from curator.dataset.tables import open_table
 from curator.reasons import Reason
 from curator.records import Unmeasured
 from curator.sources.source import Place
@@ -153,7 +153,8 @@ class _Cursor:
     """The values of one column of a Parquet file, of bytes or a struct with `bytes`, going forward."""
 
     def __init__(self, path: Path, column: str) -> None:
-        self._file, self._column = pq.ParquetFile(path, buffer_size=1 << 20), column
+        self._stack = ExitStack()
+        self._file, self._column = self._stack.enter_context(open_table(path, buffer_size=1 << 20)), column
         sizes = [self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups)]
         self._ends = list(accumulate(sizes))
         self._batches: Iterator[pa.RecordBatch] = iter(())
@@ -174,7 +175,7 @@ class _Cursor:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._stack.close()
 
     def _seek(self, row: int) -> None:
         group = bisect_right(self._ends, row)

@@ -4,9 +4,7 @@ Where a crawl stored images encoded anew, `sha256` is that of the file which lie
 of what the server sent is carried as `original_sha256`.
 """
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,8 @@ import pyarrow.compute as pc
 from curator.dataset.layout import Layout, key_digits
 from curator.dataset.lock import no_writer
 from curator.dataset.reader import Dataset
-from curator.errors import CorruptDataset, UsageError
-from curator.sources.copies import Copies
+from curator.errors import UsageError
+from curator.sources.copies import Copies, ledger_told
 from curator.sources.items import own_name
 from curator.sources.source import SOURCE_SCHEMA, Place
 
@@ -38,8 +36,9 @@ class Recorded:
 
     def __init__(self, label: str, path: Path) -> None:
         self.label, self.path = label, path
-        self._dataset, self._layout = Dataset(path), Layout(path)
-        with _damage_told(self._layout):
+        self._layout = Layout(path)
+        with ledger_told(self._layout):
+            self._dataset = Dataset(path)
             self._committed = self._dataset.committed()
         self._samples = dict(self._committed)
         self._digits = key_digits(self._dataset.shard_size)
@@ -67,7 +66,7 @@ class Recorded:
         names = list(self.schema.names if columns is None else columns)
         schema = pa.schema([self.schema.field(name) for name in names])
         stored = list(dict.fromkeys(one for name in names for one in self._stored(name))) or ["key"]
-        with _damage_told(self._layout):
+        with ledger_told(self._layout):
             for shard, batch in self._dataset.shard_batches(self._committed, stored, _PAGE):
                 arrays = [self._column(name, shard, batch) for name in names]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -84,10 +83,14 @@ class Recorded:
         except UsageError:
             return True
 
+    def missing(self) -> list[str]:
+        """The names of shards that are not there: their rows are, but their images cannot be exported."""
+        shards = [(self._layout.tar(shard), self._layout.part(shard)) for shard in self._samples]
+        return [tar.name for tar, part in shards if not (tar.exists() or part.exists())]
+
     def copies(self) -> Copies:
         """What the crawl did not save because it was a copy of a sample here. Raises CorruptDataset."""
-        with _damage_told(self._layout):
-            return Copies(self.path)
+        return Copies(self.path)
 
     def _stored(self, name: str) -> tuple[str, ...]:
         """The dataset's columns that the source's column `name` is made of."""
@@ -124,7 +127,7 @@ class Recorded:
 
     def _read_spans(self, shard: int) -> npt.NDArray[np.int64]:
         """Offset and length of each committed image of a shard, shape (samples, 2)."""
-        with _damage_told(self._layout):
+        with ledger_told(self._layout):
             batches = self._dataset.shard_batches(
                 ((shard, self._samples[shard]),), ("tar_offset", "bytes"), _PAGE
             )
@@ -144,13 +147,3 @@ def _captions(batch: pa.RecordBatch) -> pa.Array:
         captions = pc.if_else(none, own, captions)
         none = pc.and_(none, pc.fill_null(pc.equal(caption, ""), True))
     return pc.if_else(none, pa.scalar(None, captions.type), captions)
-
-
-@contextmanager
-def _damage_told(layout: Layout) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise CorruptDataset(
-            f"{layout.ledger}: cannot be read ({error}). Restore it from a backup; `curate verify` tells more."
-        ) from error

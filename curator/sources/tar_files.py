@@ -19,7 +19,7 @@ from typing import BinaryIO
 from curator.reasons import Reason
 from curator.records import Unmeasured
 from curator.sources.items import Item, Listed, ShardEnd, Version, Warned, shown
-from curator.sources.names import Tally, may_be_image, split
+from curator.sources.names import HIDDEN, Tally, may_be_image, split
 from curator.sources.sidecars import KINDS, MOST_BYTES, data_of
 from curator.sources.source import Place
 from curator.sources.tar_headers import Damaged, Member, members
@@ -52,9 +52,9 @@ def list_tar(file: Path, path: str, version: Version) -> Iterator[Listed]:
         words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         yield Item(path, None, version, Place(file), None, Unmeasured(Reason.UNREADABLE, words))
         yield Warned(f"{shown(str(file))}: {words}.")
+        yield from tally.records()
     else:
-        yield ShardEnd(path, version, items)
-    yield from tally.records()
+        yield ShardEnd(path, version, items, tally.counts())
 
 
 class _Keys:
@@ -86,6 +86,7 @@ def _samples(tar: BinaryIO, tally: Tally) -> Iterator[_Sample]:
     try:
         for member in members(tar):
             if _is_hidden(member.name):
+                tally.add(HIDDEN)
                 continue
             key = _sample_key(member.name)
             if key != sample.key or len(sample.images) >= _MOST_IMAGES:

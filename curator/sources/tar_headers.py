@@ -28,7 +28,12 @@ _PAX = frozenset((tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE))
 _SAID_OF_NONE = frozenset(
     (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)
 )  # of all members, or of a link's target
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+_COMPRESSED = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ\0": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+}
 
 
 class Damaged(Exception):
@@ -91,8 +96,10 @@ def _header(file: BinaryIO, at: int) -> tarfile.TarInfo | None:
     except tarfile.HeaderError as error:
         if at:
             raise Damaged(f"a damaged header at byte {at:,}") from error
-        what = "compressed: unpack it first" if block.startswith(_COMPRESSED) else "no tar archive"
-        raise Damaged(what) from error
+        program = next((name for magic, name in _COMPRESSED.items() if block.startswith(magic)), None)
+        raise Damaged(
+            f"compressed: unpack it first with {program}" if program else "no tar archive"
+        ) from error
 
 
 def _map_size(file: BinaryIO, header: tarfile.TarInfo, at: int) -> int:

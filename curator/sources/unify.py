@@ -54,6 +54,8 @@ def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.uint64() in (one, other) and any(map(pa.types.is_signed_integer, (one, other))):
         return _EXACT  # Arrow would make it int64
+    if pa.types.is_decimal(one) != pa.types.is_decimal(other):  # Arrow leaves too few digits for integers
+        one, other = (_EXACT if pa.types.is_integer(kind) else kind for kind in (one, other))
     schemas = [pa.schema([("", kind)]) for kind in (one, other)]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type

@@ -1,8 +1,9 @@
 """Holding what lies in a source now against what is remembered of it: what is to be measured, what is gone."""
 
+import json
 import sqlite3
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -63,30 +64,41 @@ class Visit:
     def __init__(self, store: MeasureStore, label: str, limits: Limits) -> None:
         self.label, self.limits, self.passed = label, limits, 0
         self._store, self._source = store, store.source(label)
-        self._met = array("Q")  # the first eight bytes of each uid
-        self._met_whole: set[str] = set()
+        self._met = array(
+            "q"
+        )  # hashes of places; not uids: a file in a folder may have that of a sample in a tar before
+        self._met_whole: dict[str, dict[str, int]] = {}  # shards, and what they hold besides
 
     def known(self, path: str, version: Version) -> bool:
         """Whether the shard is as it was and nothing in it is to be measured: it need not be opened."""
         with self._store.using() as db:
             row = db.execute(
-                f"""SELECT images, (SELECT count(*) FROM images i WHERE i.source = s.source AND i.path = s.path
-                    AND i.size = s.size AND i.mtime_ns = s.mtime_ns AND NOT gone AND NOT {_STALE})
+                f"""SELECT passed_over, images, (SELECT count(*) FROM images i
+                    WHERE i.source = s.source AND i.path = s.path AND i.size = s.size
+                    AND i.mtime_ns = s.mtime_ns AND NOT gone AND NOT {_STALE})
                 FROM shards s WHERE source = ? AND path = ? AND size = ? AND mtime_ns = ?""",  # noqa: S608
                 (*self.limits.for_stale, self._source, shown(path), *version),
             ).fetchone()
-        if row is None or row[0] != row[1]:
+        if row is None or row[1] != row[2]:
             return False
-        self._met_whole.add(shown(path))
-        self.passed += row[0]
+        self._met_whole[shown(path)] = json.loads(row[0])
+        self.passed += row[1]
         return True
 
-    def ended(self, shard: ShardEnd) -> None:
-        """A shard was listed to its end."""
-        if shown(shard.path) not in self._met_whole:
-            with self._store.using() as db:
-                values = (self._source, shown(shard.path), *shard.version, shard.items)
-                db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?, ?)", values)
+    def ended(self, shard: ShardEnd) -> Mapping[str, int]:
+        """A shard was listed to its end, or is known: what it holds besides images."""
+        if (before := self._met_whole.get(shown(shard.path))) is not None:
+            return before
+        with self._store.using() as db:
+            values = (
+                self._source,
+                shown(shard.path),
+                *shard.version,
+                shard.items,
+                json.dumps(shard.passed_over),
+            )
+            db.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?, ?, ?)", values)
+        return shard.passed_over
 
     def to_measure(self, items: Sequence[Item]) -> list[Item]:
         """Those of the items met that are new, changed, or no longer hold; the others count as met."""
@@ -109,21 +121,20 @@ class Visit:
 
     def end(self) -> None:
         """The listing was complete: what was not met is gone."""
-        met, after = np.sort(np.array(self._met, np.uint64)), ("", "")
+        met, after = np.sort(np.array(self._met, np.int64)), ("", "")
         while page := self._present(after):
-            uids = np.frombuffer(b"".join(uid[:8] for uid, _, _ in page), np.uint64)
-            at = np.minimum(np.searchsorted(met, uids), max(len(met) - 1, 0))
-            missing = met[at] != uids if len(met) else np.ones(len(uids), np.bool_)
-            gone = [page[row][1:] for row in np.flatnonzero(missing) if page[row][1] not in self._met_whole]
+            hashes = np.array([hash(place) for place in page])
+            at = np.minimum(np.searchsorted(met, hashes), max(len(met) - 1, 0))
+            missing = met[at] != hashes if len(met) else np.ones(len(hashes), np.bool_)
+            gone = [page[row] for row in np.flatnonzero(missing) if page[row][0] not in self._met_whole]
             for start in range(0, len(gone), _CHUNK):
                 with self._store.using() as db:
                     self._set_gone(db, gone[start : start + _CHUNK])
-            after = page[-1][1:]
+            after = page[-1]
 
     def _to_measure(self, items: Sequence[Item]) -> list[Item]:
         places = [_place(item) for item in items]
-        uids = b"".join(item_uid(self.label, item.path, item.key)[:8] for item in items)
-        self._met.frombytes(uids)
+        self._met.extend(hash(place) for place in places)
         with self._store.using() as db:
             found = {one.place: one for one in self._found(db, places)}
             wanted, told = [], []
@@ -155,10 +166,10 @@ class Visit:
             [(data, self._source, *known.place) for known, data in told],
         )
 
-    def _present(self, after: _Place) -> list[tuple[bytes, str, str]]:
+    def _present(self, after: _Place) -> list[_Place]:
         with self._store.using() as db:
             return db.execute(
-                "SELECT uid, path, key FROM images WHERE source = ? AND (path, key) > (?, ?) AND NOT gone"
+                "SELECT path, key FROM images WHERE source = ? AND (path, key) > (?, ?) AND NOT gone"
                 " ORDER BY path, key LIMIT ?",
                 (self._source, *after, _SWEPT),
             ).fetchall()

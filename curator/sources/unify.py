@@ -59,7 +59,7 @@ def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     schemas = [pa.schema([("", kind)]) for kind in (one, other)]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except pa.ArrowTypeError:  # decimals of more digits together than there can be
+    except (pa.ArrowTypeError, pa.ArrowInvalid):  # decimals of more digits together than there can be
         return pa.string()
 
 

@@ -4,7 +4,6 @@ Exit codes: 0 finished, 1 our own bug, 2 usage, 4 disk, 130 interrupted and resu
 Modules that do the work are imported inside the commands, since worker processes import this one too.
 """
 
-import gc
 import os
 import sys
 import threading
@@ -21,10 +20,6 @@ from crawler.settings import Settings
 from curator.encoding import FORMATS, RESIZE_MODES
 from curator.errors import Interrupted
 from curator.flags import Names, Setting, Size, added, ended
-
-# A crawl makes some hundred objects per image and nearly no cycles: Python's 700 would spend a tenth of the
-# event loop's time on looking for them.
-_GC_THRESHOLD = 20_000
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 setting = Setting(DEFAULTS)
@@ -159,7 +154,6 @@ def demo(out: Path) -> None:
 
 def main() -> None:
     """The console script."""
-    gc.set_threshold(_GC_THRESHOLD)
     try:
         code = ended("crawl", commands)
     except (click.Abort, KeyboardInterrupt):  # before there was anything to drain

@@ -64,6 +64,11 @@ _SETTINGS = [
         str,
         multiple=True,
     ),
+    setting(
+        "resolver",
+        "Name servers to ask instead of the system's: ADDRESS[:PORT], separated by commas.",
+        Names(),
+    ),
     setting("workers", "Processes that decode and measure.  [default: one a core]"),
     setting("decode_timeout", "Seconds one image may take to decode."),
     setting("worker_memory", "Memory one image may take to decode.", Size()),

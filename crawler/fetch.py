@@ -20,7 +20,7 @@ once more when the connection breaks before an answer.
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from crawler.address import AddressRules, Network
 from crawler.leases import Lease, Leases
+from crawler.lookups import LookupCounts
 from crawler.records import Failed, Fetched, Link
 from crawler.resolve import ForbiddenAddress, GuardedResolver
 from crawler.retry import parse_retry_after
@@ -45,8 +46,6 @@ _BUFFER = 64 << 10  # aiohttp pauses a socket at twice this; the part of a body 
 _KEEP_ALIVE_S = 15.0
 _DRAIN_BYTES = 16 << 10  # an error page up to this is read to its end to keep the connection...
 _DRAIN_S = 1.0  # ...if it comes within this
-_DNS_KEPT_S = 300
-_DNS_KEPT = 100_000  # hosts
 _HEADER_BYTES = 32 << 10  # of one header line; some CDNs exceed aiohttp's default of 8 KiB
 
 
@@ -81,23 +80,23 @@ class _Attempt:
 class Fetcher:
     """Fetches links, one exchange per call. An async context manager."""
 
-    def __init__(self, settings: FetchSettings, leases: Leases) -> None:
-        """`leases` must have been made for bodies of `settings.max_bytes`."""
-        self._settings = settings
-        self._leases = leases
+    def __init__(
+        self, settings: FetchSettings, leases: Leases, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`leases` must be made for bodies of `settings.max_bytes`; `note` is told of trouble with DNS."""
+        self._settings, self._leases, self._note = settings, leases, note
         self._rules = AddressRules(settings.allow_net)
         self._own_headers = settings.headers or None
 
     async def __aenter__(self) -> Self:
         """Open the session. Raises UsageError when the CA file cannot be used."""
         chosen = self._settings
-        self._resolver = GuardedResolver(self._rules, chosen.connect_timeout, chosen.nameservers or None)
+        self._resolver = GuardedResolver(self._rules, chosen.connect_timeout, chosen.nameservers, self._note)
         connector = aiohttp.TCPConnector(
             limit=0,
             ssl=tls_context(chosen.insecure, chosen.ca_file),
             resolver=self._resolver,
-            ttl_dns_cache=_DNS_KEPT_S,
-            dns_cache_max_size=_DNS_KEPT,
+            use_dns_cache=False,  # the resolver has a better one
             keepalive_timeout=_KEEP_ALIVE_S,
             socket_factory=self._guarded_socket,
         )
@@ -123,6 +122,11 @@ class Fetcher:
         """Close every connection."""
         await self._session.close()
         await self._resolver.close()
+
+    @property
+    def lookups(self) -> LookupCounts:
+        """How looking up names goes."""
+        return self._resolver.counts
 
     async def fetch(self, link: Link) -> Fetched | Failed:
         """Fetch a link once. A body comes with its lease, which is now the caller's to release.

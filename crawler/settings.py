@@ -46,6 +46,7 @@ class Settings:
     insecure: bool = False
     ca_file: str = ""
     allow_net: tuple[str, ...] = ()
+    resolver: tuple[str, ...] = ()  # name servers, "ADDRESS" or "ADDRESS:PORT"; none: the system's
     backoff: float = 2.0  # before the second attempt; set from a program only
     # measuring
     workers: int = 0  # 0: one a core
@@ -93,6 +94,7 @@ class Settings:
             raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
         self.headers()
         self.networks()
+        self.nameservers()
         self.retried()
 
     def headers(self) -> tuple[tuple[str, str], ...]:
@@ -112,6 +114,10 @@ class Settings:
             return tuple(ipaddress.ip_network(one, strict=False) for one in self.allow_net)
         except ValueError as error:
             raise UsageError(f"--allow-net takes a network such as 10.1.0.0/16: {error}.") from error
+
+    def nameservers(self) -> tuple[str, ...]:
+        """The name servers given with --resolver, each as c-ares takes it."""
+        return tuple(_nameserver(one) for one in self.resolver)
 
     def retried(self) -> tuple[str, ...]:
         """The Reasons of older runs that are tried again."""
@@ -152,6 +158,7 @@ class Settings:
             insecure=self.insecure,
             ca_file=Path(self.ca_file) if self.ca_file else None,
             allow_net=self.networks(),
+            nameservers=self.nameservers(),
         )
 
     def tls(self) -> "SSLContext":
@@ -214,6 +221,22 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_free": (0, _ANY),
     "limit": (0, _ANY),
 }
+
+
+def _nameserver(text: str) -> str:
+    """A name server as c-ares takes it. An IPv6 address needs brackets when a port follows."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = text, "53"
+    try:
+        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+            raise ValueError(f"{port!r} is no port")
+    except ValueError as error:
+        raise UsageError(
+            f"--resolver takes addresses of name servers, such as 10.0.0.2 or [fd00::2]:5353: {error}."
+        ) from error
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _flag(name: str) -> str:

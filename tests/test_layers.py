@@ -33,7 +33,7 @@ CRAWLER = """
     lists.streams  lists.header  lists.rows  lists.fit
     demo.site  demo  demo.plan  demo.pictures
     frontier  retry  forecast  snapshot
-    records  leases  urls  address
+    records  leases  lookups  urls  address
 """
 CURATOR = """
     cli

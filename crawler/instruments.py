@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crawler.forecast import Forecast, HostClock, forecast
 from crawler.settings import Settings
@@ -25,6 +26,7 @@ class Instruments:
         self._pool, self._index, self._writer, self._stages = parts.pool, parts.index, parts.writer, stages
         if settings.limit:
             stages.hosts = HostClock()
+        self._lookups = parts.fetcher.lookups
         self._started = self._looked = time.monotonic()
         self._writer_busy = self._workers_busy = self._loop_busy = 0.0
         # that workers, writer and event loop were busy when last looked at
@@ -65,6 +67,7 @@ class Instruments:
             bytes_now=stages.bytes,
             in_flight=self._frontier.in_flight,
             concurrency=settings.concurrency,
+            lookups=replace(self._lookups),
             queues=(
                 Queue("links", self._frontier.ready, PAGE + settings.concurrency),
                 Queue("bodies", stages.bodies.qsize(), stages.bound),

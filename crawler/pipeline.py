@@ -102,7 +102,7 @@ async def crawl_opened(
         for line in _notes(opened):
             note(line)
         with full_disk_told(opened.store.layout.root):
-            return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
+            return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()), note)
     finally:
         opened.store.close()
 
@@ -116,7 +116,7 @@ def _notes(opened: Opened) -> Iterator[str]:
         yield f"Continuing run {opened.run.id}, which was interrupted{later}."
 
 
-async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
+async def _crawl(opened: Opened, stop: asyncio.Event, view: View, note: Callable[[str], None]) -> Crawled:
     store, started = opened.store, time.monotonic()
     totals = read_totals(store.ledger)
     bridge = Bridge(asyncio.get_running_loop())
@@ -130,7 +130,7 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
                     group.create_task(bridge.failure()),
                     group.create_task(_switch_often_until(bridge.complete)),
                 ]
-                ran = await _run_stages(opened, totals, writer, bridge, stop, view)
+                ran = await _run_stages(opened, totals, writer, bridge, stop, view, note)
                 for helper in helpers:
                     helper.cancel()
         broken_off = (*opened.broken_off, *ran.broken_off)
@@ -170,7 +170,13 @@ async def _switch_often_until(complete: asyncio.Event) -> None:
 
 
 async def _run_stages(
-    opened: Opened, totals: Totals, writer: Writer, bridge: Bridge, stop: asyncio.Event, view: View
+    opened: Opened,
+    totals: Totals,
+    writer: Writer,
+    bridge: Bridge,
+    stop: asyncio.Event,
+    view: View,
+    note: Callable[[str], None],
 ) -> _Ran:
     """Run every stage to its end, or until `stop`."""
     settings, fixed = opened.settings, opened.store.fixed
@@ -189,7 +195,7 @@ async def _run_stages(
         if not settings.limit:
             feed.start()
         stock = Stock(draw, frontier, undecided, waiting, low=settings.concurrency, on_hungry=writer.hungry)
-        async with pool, Fetcher(settings.fetching(), leases) as fetcher:
+        async with pool, Fetcher(settings.fetching(), leases, note) as fetcher:
             parts = Parts(frontier, stock, leases, fetcher, pool, index, writer)
             stages = Stages(
                 parts, concurrency=settings.concurrency, rules=settings.rules(), retrying=settings.retrying()

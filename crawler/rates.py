@@ -13,6 +13,7 @@ WINDOW = 30.0  # seconds: long enough to be steady, short enough to follow a cha
 BASIS = 5.0  # seconds: from less than this no rate is told
 FULL = 0.95
 BUSY = 0.9
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ def bottleneck(previous: Snapshot, current: Snapshot) -> str:
         return f"memory: bodies wait for --memory ({size(current.leased)} of {size(current.memory)} in use)"
     if current.loop_busy >= BUSY:
         return f"requests: moving them keeps one core {current.loop_busy:.0%} busy"
+    if min(_looking_up(previous), _looking_up(current)) >= HALF:
+        return f"names: {current.lookups.waiting:,} requests wait for name servers (--resolver)"
     if current.limited_by_host and not _all_in_flight(current):
         return f"host {harmless(current.limited_by_host, 60)} is at its bound (--per-host)"
     if _all_in_flight(previous) and _all_in_flight(current):
@@ -107,6 +110,10 @@ def _workers(snapshot: Snapshot) -> str:
 
 def _memory(snapshot: Snapshot) -> float:
     return snapshot.leased / snapshot.memory if snapshot.memory else 0.0
+
+
+def _looking_up(snapshot: Snapshot) -> float:
+    return snapshot.lookups.waiting / snapshot.concurrency if snapshot.concurrency else 0.0
 
 
 def _all_in_flight(snapshot: Snapshot) -> bool:

@@ -6,6 +6,7 @@ worker processes import what their parent's main module imports.
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -224,14 +225,14 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 def _nameserver(text: str) -> str:
-    """A name server as c-ares takes it. An IPv6 address needs brackets when a port follows."""
-    host, colon, port = text.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):
-        host, port = text, "53"
+    """A name server as c-ares takes it: ADDRESS:PORT, an IPv6 address in brackets."""
+    with_port = re.fullmatch(r"(?:\[(.*)\]|([^:]*))(?::([0-9]{1,5}))?", text)
+    host = (with_port[1] or with_port[2] or "") if with_port else text  # an IPv6 address alone has none
+    port = int(with_port[3] or 53) if with_port else 53
     try:
-        address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-            raise ValueError(f"{port!r} is no port")
+        address = ipaddress.ip_address(host)
+        if not 0 < port < 65_536:
+            raise ValueError(f"{port} is no port")
     except ValueError as error:
         raise UsageError(
             f"--resolver takes addresses of name servers, such as 10.0.0.2 or [fd00::2]:5353: {error}."

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from crawler.lookups import LookupCounts
 from curator.reasons import Reason
 
 
@@ -33,6 +34,7 @@ class Snapshot:
     bytes_now: int  # of bodies received
     in_flight: int  # requests under way
     concurrency: int
+    lookups: LookupCounts  # of host names, by this process
     queues: tuple[Queue, ...]  # in the order of the pipeline
     leased: int  # bytes of --memory in use
     memory: int

@@ -158,6 +158,13 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
             "requests_per_second": rates.requests,
             "bytes_per_second": rates.bytes,
             "eta_seconds": rates.eta,
+            "lookups": {
+                "found": snapshot.lookups.found,
+                "missing": snapshot.lookups.missing,
+                "failed": snapshot.lookups.failed,
+                "under_way": snapshot.lookups.under_way,
+                "seconds": round(snapshot.lookups.seconds, 1),
+            },
             "queues": {one.name: [one.filled, one.bound] for one in snapshot.queues},
             "memory": [snapshot.leased, snapshot.memory],
             "workers_busy": snapshot.workers_busy,
@@ -193,6 +200,8 @@ def _rows(snapshot: Snapshot, rates: Rates, bottleneck: str) -> list[tuple[str, 
         ("limit", Text(bottleneck, style="yellow")),
         ("reasons", _reasons(snapshot)),
     ]
+    if snapshot.lookups.ended or snapshot.lookups.under_way:
+        rows.insert(3, ("names", Text(_lookups(snapshot))))
     if snapshot.waiting:
         rows.insert(3, ("retries", Text(f"{snapshot.waiting:,} wait for their time")))
     return rows
@@ -241,6 +250,16 @@ def _work(snapshot: Snapshot) -> str:
         parts.append(f"{snapshot.restarts:,} replaced")
     if snapshot.index_bytes:
         parts.append(f"duplicates index {size(snapshot.index_bytes)}")
+    return "   ".join(parts)
+
+
+def _lookups(snapshot: Snapshot) -> str:
+    looked = snapshot.lookups
+    parts = [
+        f"{looked.ended:,} looked up in {1000 * looked.seconds / max(1, looked.ended):,.0f} ms each",
+        f"{looked.missing:,} missing, {looked.failed:,} failed",
+        f"{looked.under_way:,} under way",
+    ]
     return "   ".join(parts)
 
 

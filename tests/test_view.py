@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import pytest
 from rich.console import Console
 
+from crawler.lookups import LookupCounts
 from crawler.rates import Rates
 from crawler.snapshot import Queue
 from crawler.view import LiveView, PlainLines, json_progress, plain_line, render
@@ -42,6 +43,16 @@ def shown(snapshot, rates=RATES, limit="disk: the writer is 95% busy"):
 def test_the_view_shows(words):
     """Everything a person asks of a running crawl is in the frame."""
     assert words in shown(a_snapshot())
+
+
+def test_look_ups_are_shown_where_there_are_any():
+    """How long names take, and what came of them; a crawl of bare addresses has no such line."""
+    looked = LookupCounts(found=90, missing=7, failed=3, under_way=12, waiting=40, seconds=2.5)
+    text = shown(a_snapshot(lookups=looked))
+    assert "100 looked up in 25 ms each   7 missing, 3 failed   12 under way" in text
+    assert "looked up" not in shown(a_snapshot())
+    line = json.loads(json_progress(a_snapshot(lookups=looked), Rates(), ""))
+    assert line["lookups"] == {"found": 90, "missing": 7, "failed": 3, "under_way": 12, "seconds": 2.5}
 
 
 def test_an_eta_while_reading_is_a_lower_bound():

@@ -71,7 +71,8 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """All addresses of `host`. Raises ForbiddenAddress, NoSuchHost or LookupFailed, all OSError."""
-        answer = self._cache.get(host, time.monotonic()) or await self._shared(host)
+        name = host.lower().removesuffix(".")
+        answer = self._cache.get(name, time.monotonic()) or await self._shared(name)
         if answer.error:  # a new exception each time: a kept one would gather tracebacks
             raise (NoSuchHost if answer.missing else LookupFailed)(answer.error)
         for address in answer.addresses:

@@ -51,6 +51,7 @@ def test_every_fault_ends_with_its_reason_within_its_limit(tmp_path, monkeypatch
             tmp_path / "data",
             concurrency=200,
             attempts=1,
+            opt_outs="ignore",  # or every fault would befall robots.txt
             connect_timeout=stall,
             stall_timeout=stall,
             timeout=timeout,
@@ -61,7 +62,7 @@ def test_every_fault_ends_with_its_reason_within_its_limit(tmp_path, monkeypatch
     wrong = [
         f"{name}: {found[url]}, not {reason}"
         for url, (name, reason) in wanted.items()
-        if found[url] != reason
+        if found[url] not in reason.split(" or ")
     ]
     assert not wrong, "\n".join(sorted(wrong))
     late = {wanted[url][0]: seconds for url, seconds in took.items() if seconds > timeout + SLACK}

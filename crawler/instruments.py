@@ -51,6 +51,7 @@ class Instruments:
         self._look_at_busy()
         stages, settings, gauges = self._stages, self._settings, self._writer.gauges
         states = self._totals.counts
+        host, held_back = self._frontier.limited_by_host(time.monotonic()) or ("", "")
         undecided = states.get(PENDING, 0) + states.get(WAITING, 0) + gauges.unmerged
         return Snapshot(
             seconds=time.monotonic() - self._started,
@@ -81,7 +82,9 @@ class Instruments:
             loop_busy=self._loop_busy,
             writer_busy=self._writer_busy,
             index_bytes=self._index.bytes_used if settings.dedup != "none" else 0,
-            limited_by_host=self._frontier.limited_by_host or "",
+            limited_by_host=host,
+            held_back=held_back,
+            silent_since=stages.contact.silent_since,
             shards=self._totals.sealed,
             stored=self._totals.stored,
         )

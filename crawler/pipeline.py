@@ -56,6 +56,7 @@ class Crawled:
     bad_rows: tuple[str, ...]  # the first rows of lists that could not be read, and why
     retryable: int  # failures that the next run tries again by itself
     forecast: Forecast | None  # of the whole list, from a sample of it (`limit`)
+    gave_up: bool = False  # stopped, since nearly all the last verdicts were failures (`stop_if_failing`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class _Ran:
     decided: bool  # every link of the run
     broken_off: tuple[str, ...]
     forecast: Forecast | None
+    gave_up: bool
 
 
 async def crawl(
@@ -152,6 +154,7 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View, note: Callable
         bad_rows=first_bad_rows(store.ledger),
         retryable=retryable(store.ledger),
         forecast=ran.forecast,
+        gave_up=ran.gave_up,
     )
 
 
@@ -189,7 +192,7 @@ async def _run_stages(
         await _first_of(bridge.complete, stop)
     leases = Leases(settings.memory, settings.max_bytes)
     leases.on_wait = writer.hurry
-    frontier = Frontier(settings.per_host)
+    frontier = Frontier(settings.manners())
     pool = _measuring_pool(settings, fixed)
     with open_draw(opened, totals) as (draw, undecided, waiting):
         if not settings.limit:
@@ -198,7 +201,13 @@ async def _run_stages(
         async with pool, Fetcher(settings.fetching(), leases, note) as fetcher:
             parts = Parts(frontier, stock, leases, fetcher, pool, index, writer)
             stages = Stages(
-                parts, concurrency=settings.concurrency, rules=settings.rules(), retrying=settings.retrying()
+                parts,
+                concurrency=settings.concurrency,
+                rules=settings.rules(),
+                retrying=settings.retrying(),
+                outage=settings.outage,
+                # a run that tries failures again may well find little else
+                most_failing=0.0 if opened.run.retry else settings.stop_if_failing,
             )
             instruments = Instruments(parts, stages, settings, totals)
             bridge.attach(instruments)
@@ -206,7 +215,7 @@ async def _run_stages(
                 await stages.run(stop)
             last = instruments.take()
             expected = instruments.forecast(last) if last.decided < last.known and settings.limit else None
-            return _Ran(last, stock.ended, tuple(feed.broken_off), expected)
+            return _Ran(last, stock.ended, tuple(feed.broken_off), expected, stages.gave_up)
 
 
 def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measures | Unmeasured]:

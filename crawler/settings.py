@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from crawler.fetch import FetchSettings
+    from crawler.pace import Manners
     from crawler.retry import RetryPolicy
     from curator.rules import Rules
 
@@ -36,7 +37,10 @@ class Settings:
 
     # the network
     concurrency: int = 500
-    per_host: int = 16
+    per_host: int = 32
+    delay: float = 0.0
+    max_wait: float = 600.0
+    stop_if_failing: float = 0.98  # 0: never
     attempts: int = 3
     memory: int = 1024 * MIB
     connect_timeout: float = 5.0
@@ -50,6 +54,7 @@ class Settings:
     resolver: tuple[str, ...] = ()  # name servers, "ADDRESS" or "ADDRESS:PORT"; none: the system's
     backoff: float = 2.0  # before the second attempt; set from a program only
     # measuring
+    outage: float = 20.0  # without any answer, until the network counts as down; set from a program only
     workers: int = 0  # 0: one a core
     decode_timeout: float = 10.0
     worker_memory: int = 1024 * MIB
@@ -178,7 +183,13 @@ class Settings:
         """The part that says when to try again."""
         from crawler.retry import RetryPolicy
 
-        return RetryPolicy(attempts=self.attempts, base=self.backoff)
+        return RetryPolicy(attempts=self.attempts, base=self.backoff, max_wait=self.max_wait)
+
+    def manners(self) -> "Manners":
+        """The part that says how hosts are treated."""
+        from crawler.pace import Manners
+
+        return Manners(self.per_host, self.delay, self.max_wait, self.backoff)
 
     def stored(self) -> dict[str, Any]:
         """What the ledger keeps for `crawl DATA`."""
@@ -210,6 +221,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "timeout": (0.01, 86_400),
     "backoff": (0.0, 3600),
     "workers": (0, 1024),
+    "delay": (0.0, 3600),
+    "max_wait": (0.0, 3600),
+    "stop_if_failing": (0.0, 1.0),
+    "outage": (0.01, 3600),
     "decode_timeout": (0.05, 3600),
     "worker_memory": (64 * MIB, _ANY),
     "max_bytes": (1024, 1 << 33),

@@ -44,11 +44,13 @@ class Snapshot:
     loop_busy: float  # share of the time the event loop was using its core, 0 to 1, lately
     writer_busy: float  # share of the time the writer was committing, 0 to 1, lately
     index_bytes: int  # of the index that finds duplicates, 0 without one
-    limited_by_host: str  # the host whose --per-host bound is what limits the run, "" when none is
+    limited_by_host: str  # the host that is what limits the run, "" when none is
     shards: int  # sealed
     stored: int  # bytes of images saved, in all
 
     @property
+    held_back: str = "is at its bound (--per-host)"  # how `limited_by_host` limits it, for people
+    silent_since: float = 0.0  # the network is down: since when nothing answers, epoch seconds; else 0
     def saved(self) -> int:
         """Images saved, in all."""
         return self.counts.get(Reason.SAVED, 0)

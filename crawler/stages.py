@@ -16,11 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crawler.contact import Contact, Hands
+from crawler.failing import FailureShare
 from crawler.fetch import Fetcher
 from crawler.forecast import HostClock
 from crawler.frontier import Frontier
 from crawler.leases import Lease, Leases
-from crawler.records import Failed, Fetched, Link
+from crawler.outage import Network
+from crawler.records import Failed, Fetched, Later, Link
 from crawler.retry import RetryPolicy, next_delay
 from crawler.stock import Stock
 from curator.dataset.records import Event, Image, Postponed, Verdict
@@ -52,7 +55,17 @@ class Parts:
 class Stages:
     """Moves links from the frontier through the network and the workers to the writer."""
 
-    def __init__(self, parts: Parts, *, concurrency: int, rules: Rules, retrying: RetryPolicy) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        concurrency: int,
+        rules: Rules,
+        retrying: RetryPolicy,
+        outage: float = 20.0,
+        most_failing: float = 0.0,
+    ) -> None:
+        """`outage`: seconds without any answer that make one; `most_failing`: see `crawler.failing`."""
         self.uncommitted = 0  # links being fetched, or fetched and not yet committed
         self._handed_over = 0  # of those, judged and with the writer
         self.bound = 2 * concurrency + BATCH_EVENTS
@@ -69,6 +82,12 @@ class Stages:
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits
+        self._failing = FailureShare(most_failing)
+        self.gave_up = False  # since nearly all verdicts were failures
+        hands = Hands(self._fetcher.probe, self._settle_failure, self._give_up, self._give_back)
+        self.contact = Contact(self._frontier, Network(outage), hands)
+        self._stock.on_given_up = self.give_up
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until every link is decided and durable, or, once `stop` is set, until what is under way is."""
@@ -77,8 +96,10 @@ class Stages:
                 helpers = [stages.create_task(self._measure()) for _ in range(2 * self._pool.workers)]
                 helpers.append(stages.create_task(self._stock.keep(self._go.set)))
                 helpers.append(stages.create_task(self._heed(stop)))
+                helpers.append(stages.create_task(self.contact.watch()))
                 await self._dispatch(stages)
                 await self._drain()
+                await self.contact.close()
                 for helper in helpers:
                     helper.cancel()
 
@@ -107,37 +128,66 @@ class Stages:
         """Begin exchanges while there is a link, a slot and room for what it will bring."""
         while not self._stopping:
             self._go.clear()
-            while self._frontier.in_flight < self._concurrency and self.uncommitted < self.bound:
-                link = self._frontier.take()
+            now = time.monotonic()
+            while (
+                self._frontier.in_flight < self._concurrency
+                and self.uncommitted < self.bound
+                and not self.contact.down
+            ):
+                link = self._frontier.take(now)
                 if link is None:
+                    self._set_alarm(now)
                     break
                 self.uncommitted += 1
+                self.contact.began(now)
                 stages.create_task(self._fetch(link))
             self._stock.taken()
             if self._stock.ended:
                 return
+            if not self._frontier.in_flight:
+                self.contact.look()
             await self._go.wait()
+
+    def _set_alarm(self, now: float) -> None:
+        """Look again when the first host that waits may be served."""
+        wakes_at = self._frontier.wakes_at
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if wakes_at is not None:
+            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._go.set)
 
     async def _drain(self) -> None:
         """Wait until all that was begun is durable."""
         while self.uncommitted:
+            if not self._frontier.in_flight:
+                self.contact.drop()
             self._idle.clear()
             self._writer.hurry()
-            await self._idle.wait()
+            if self.uncommitted:
+                await self._idle.wait()
 
     async def _fetch(self, link: Link) -> None:
+        began = time.monotonic()
         if self.hosts is not None:
-            self.hosts.begin(link.host, time.monotonic())
+            self.hosts.begin(link.host, began)
         result = await self._fetcher.fetch(link)
+        now = time.monotonic()
         if self.hosts is not None:
-            self.hosts.end(link.host, time.monotonic())
-        self._frontier.release(link.host)
+            self.hosts.end(link.host, now)
+        if isinstance(result, Later):
+            self._frontier.keep_gap(link.host, result.gap, now + result.seconds - result.gap)
+            self._frontier.release(link.host, now)
+            due = time.time() + result.seconds
+            self._hand_over(Postponed(link.uid, link.row, due, link.attempts, link.tries))
+        else:
+            self.contact.ended(result, began, now)
         self._stock.released(link.host)
         self._go.set()
+        if self._stopping:
+            self._idle.set()  # what is held may be all that is left
         self.attempts += 1
-        if isinstance(result, Failed):
-            self._settle_failure(result)
-        else:
+        if isinstance(result, Fetched):
             self.bytes += result.size
             await self.bodies.put(result)
 
@@ -229,7 +279,29 @@ class Stages:
             due = time.time() + delay
             self._hand_over(Postponed(link.uid, link.row, due, link.attempts + 1, link.tries + 1))
 
+    def _give_up(self, host: str, links: Sequence[Link]) -> None:
+        """A host does not answer: `links` end here, and so do those that follow while it is given up."""
+        for link in links:
+            self.give_up(link)
+        self._stock.released(host)
+
+    def give_up(self, link: Link) -> None:
+        """End a link without an attempt, since its host does not answer."""
+        self.uncommitted += 1
+        self._hand_over(Verdict(link.uid, link.row, Reason.HOST_DOWN, link.attempts, link.tries))
+
+    def _give_back(self, links: Sequence[Link]) -> None:
+        """Links whose attempts are as if they had never been."""
+        self.uncommitted -= len(links)
+        self._stock.returned(links)
+        self._go.set()
+        if not self.uncommitted:
+            self._idle.set()
+
     def _decide(self, link: Link, reason: Reason, **facts: Any) -> None:
+        if self._failing.add(reason):
+            self._stopping = self.gave_up = True
+            self._go.set()
         self._hand_over(Verdict(link.uid, link.row, reason, link.attempts + 1, link.tries + 1, **facts))
 
     def _hand_over(self, event: Event) -> None:

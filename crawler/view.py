@@ -175,6 +175,7 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
             "stored_bytes": snapshot.stored,
             "bottleneck": bottleneck,
         }
+            "silent_since": snapshot.silent_since or None,
     )
 
 

@@ -22,6 +22,7 @@ CRAWLER = """
     pipeline
     instruments
     stages
+    contact
     stock
     opening
     bridge  feed
@@ -32,9 +33,9 @@ CRAWLER = """
     lists.parquet  lists.jsonl  lists.delimited  lists.txt
     lists.streams  lists.header  lists.rows  lists.fit
     demo.site  demo  demo.plan  demo.pictures
-    robots_cache  opt_outs  robots
-    frontier  retry  forecast  snapshot
-    records  leases  lookups  urls  address
+    robots_cache  opt_outs
+    frontier  outage  pace  failing  retry  forecast  snapshot
+    records  leases  lookups  robots  urls  address
 """
 CURATOR = """
     cli

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler.frontier import Frontier
+from crawler.pace import Manners
 from crawler.records import Link
 from crawler.stock import Stock
 from curator.dataset.commit import Committer
@@ -45,12 +46,14 @@ class Crawl:
         while not self.stock.ended:
             go.clear()
             flying = []
-            while len(flying) < self.concurrency and (link := self.frontier.take()) is not None:
+            while (
+                len(flying) < self.concurrency and (link := self.frontier.take(time.monotonic())) is not None
+            ):
                 flying.append(link)
             self.stock.taken()
             self.most_held = max(self.most_held, self.stock.held)
             for link in flying:
-                self.frontier.release(link.host)
+                self.frontier.release(link.host, time.monotonic())
                 self.stock.released(link.host)
                 settled.append(self.settle(link))
             self.taken += flying
@@ -85,7 +88,7 @@ def crawling(
         if urls:
             ingest(store, urls)
         run = store.begin_run(tuple(again), {})
-        frontier = Frontier(per_host)
+        frontier = Frontier(Manners(per_host))
         draw = Draw(store.ledger.path, run.id, [reason.code for reason in again])
         stock = Stock(draw, frontier, draw.left(), draw.waiting(), low=low, on_hungry=lambda _: None)
         stock.read()

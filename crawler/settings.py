@@ -53,8 +53,8 @@ class Settings:
     allow_net: tuple[str, ...] = ()
     resolver: tuple[str, ...] = ()  # name servers, "ADDRESS" or "ADDRESS:PORT"; none: the system's
     backoff: float = 2.0  # before the second attempt; set from a program only
-    # measuring
     outage: float = 20.0  # without any answer, until the network counts as down; set from a program only
+    # measuring
     workers: int = 0  # 0: one a core
     decode_timeout: float = 10.0
     worker_memory: int = 1024 * MIB
@@ -214,6 +214,10 @@ _ANY = 1 << 62
 _RANGES: dict[str, tuple[float, float]] = {
     "concurrency": (1, 20_000),
     "per_host": (0, _ANY),
+    "delay": (0.0, 3600),
+    "max_wait": (0.0, 3600),
+    "stop_if_failing": (0.0, 1.0),
+    "outage": (0.01, 3600),
     "attempts": (1, 100),
     "memory": (MIB, _ANY),
     "connect_timeout": (0.01, 3600),
@@ -221,10 +225,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "timeout": (0.01, 86_400),
     "backoff": (0.0, 3600),
     "workers": (0, 1024),
-    "delay": (0.0, 3600),
-    "max_wait": (0.0, 3600),
-    "stop_if_failing": (0.0, 1.0),
-    "outage": (0.01, 3600),
     "decode_timeout": (0.05, 3600),
     "worker_memory": (64 * MIB, _ANY),
     "max_bytes": (1024, 1 << 33),

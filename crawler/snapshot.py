@@ -47,10 +47,10 @@ class Snapshot:
     limited_by_host: str  # the host that is what limits the run, "" when none is
     shards: int  # sealed
     stored: int  # bytes of images saved, in all
-
-    @property
     held_back: str = "is at its bound (--per-host)"  # how `limited_by_host` limits it, for people
     silent_since: float = 0.0  # the network is down: since when nothing answers, epoch seconds; else 0
+
+    @property
     def saved(self) -> int:
         """Images saved, in all."""
         return self.counts.get(Reason.SAVED, 0)

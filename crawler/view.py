@@ -173,9 +173,9 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
             "restarts": snapshot.restarts,
             "shards": snapshot.shards,
             "stored_bytes": snapshot.stored,
+            "silent_since": snapshot.silent_since or None,
             "bottleneck": bottleneck,
         }
-            "silent_since": snapshot.silent_since or None,
     )
 
 

@@ -75,6 +75,11 @@ _SETTINGS = [
         "Name servers to ask instead of the system's: ADDRESS[:PORT], separated by commas.",
         Names(),
     ),
+    setting(
+        "opt_outs",
+        "robots.txt, X-Robots-Tag and tdm-reservation: honour or ignore.",
+        click.Choice(["honour", "ignore"]),
+    ),
     setting("workers", "Processes that decode and measure.  [default: one a core]"),
     setting("decode_timeout", "Seconds one image may take to decode."),
     setting("worker_memory", "Memory one image may take to decode.", Size()),

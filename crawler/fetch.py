@@ -35,8 +35,8 @@ from crawler.permission import NotYet, Permission
 from crawler.records import Failed, Fetched, Later, Link
 from crawler.resolve import ForbiddenAddress, GuardedResolver
 from crawler.retry import parse_retry_after
-from crawler.robots import ALLOWED, MAX_BYTES, Robots, read
-from crawler.robots_cache import Origin, RobotsCounts
+from crawler.robots import ALLOWED, MAX_BYTES, Robots, RobotsCounts, read
+from crawler.robots_cache import Kept, Origin, RobotsCache
 from crawler.tls import tls_context
 from crawler.urls import BadUrl, Target, join, prepare
 from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, status_reason, translate
@@ -72,6 +72,7 @@ class FetchSettings:
     opt_outs: bool = True  # heed robots.txt, X-Robots-Tag and tdm-reservation
     delay: float = 0.0  # between two requests to one host, also after its robots.txt
     max_wait: float = 600.0  # the longest Crawl-delay that is obeyed
+    robots_again: float = 10.0  # until a robots.txt is asked for again where the server had none to give
 
 
 @dataclass(slots=True)
@@ -125,12 +126,13 @@ class Fetcher:
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
         )
-        self._permission = (
-            Permission(self._ask_robots, chosen.user_agent, delay=chosen.delay, max_wait=chosen.max_wait)
-            if chosen.opt_outs
-            else None
-        )
+        self._permission = self._permissions() if chosen.opt_outs else None
         return self
+
+    def _permissions(self) -> Permission:
+        chosen = self._settings
+        robots = RobotsCache(self._ask_robots, Kept(again=chosen.robots_again))
+        return Permission(robots, chosen.user_agent, delay=chosen.delay, max_wait=chosen.max_wait)
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection."""

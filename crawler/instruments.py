@@ -26,7 +26,7 @@ class Instruments:
         self._pool, self._index, self._writer, self._stages = parts.pool, parts.index, parts.writer, stages
         if settings.limit:
             stages.hosts = HostClock()
-        self._lookups = parts.fetcher.lookups
+        self._lookups, self._robots = parts.fetcher.lookups, parts.fetcher.robots
         self._started = self._looked = time.monotonic()
         self._writer_busy = self._workers_busy = self._loop_busy = 0.0
         # that workers, writer and event loop were busy when last looked at
@@ -69,6 +69,7 @@ class Instruments:
             in_flight=self._frontier.in_flight,
             concurrency=settings.concurrency,
             lookups=replace(self._lookups),
+            robots=replace(self._robots),
             queues=(
                 Queue("links", self._frontier.ready, PAGE + settings.concurrency),
                 Queue("bodies", stages.bodies.qsize(), stages.bound),

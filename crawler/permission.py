@@ -7,7 +7,7 @@ from multidict import CIMultiDictProxy
 from crawler.opt_outs import RESERVATION, TAG, opted_out
 from crawler.records import Failed
 from crawler.robots import Matchers, product
-from crawler.robots_cache import Ask, Known, RobotsCache
+from crawler.robots_cache import Known, RobotsCache
 from crawler.urls import Target
 from crawler.verdict import Refused
 from curator.reasons import Reason
@@ -34,12 +34,9 @@ class NotYet(Exception):
 class Permission:
     """Asks for leave and remembers it. Lives in one event loop."""
 
-    def __init__(self, ask: Ask, user_agent: str, *, delay: float, max_wait: float) -> None:
-        """`ask` fetches a robots.txt; `delay`: seconds between two requests to any origin; `max_wait`:
-        the longest Crawl-delay that is obeyed.
-        """
-        self.token = product(user_agent)
-        self.robots = RobotsCache(ask)
+    def __init__(self, robots: RobotsCache, user_agent: str, *, delay: float, max_wait: float) -> None:
+        """`delay`: seconds between two requests to any origin; `max_wait`: the longest Crawl-delay obeyed."""
+        self.robots, self.token = robots, product(user_agent)
         self._matchers = Matchers()
         self._delay, self._max_wait = delay, max_wait
         self._now = asyncio.get_running_loop().time

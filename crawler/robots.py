@@ -48,6 +48,15 @@ class Robots:
 ALLOWED = Robots()
 
 
+@dataclass(slots=True)
+class RobotsCounts:
+    """Requests for robots.txt of this process. Links that wait for the same one are one request."""
+
+    asked: int = 0
+    failed: int = 0  # of those that have ended, the ones that nothing came of
+    under_way: int = 0
+
+
 def product(user_agent: str) -> str:
     """The product token of a User-Agent, or of a line that names one: lower case, without its version.
 

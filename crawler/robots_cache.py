@@ -2,7 +2,7 @@
 
 What is kept, and for how long (seconds of a monotonic clock)
 - an answer for 24 hours (RFC 9309 2.4);
-- an answer that says nothing, 429 or 5xx, for `again`: the links of its origin fail with it at once, and are
+- an answer that says nothing, 429 or 5xx, for `again` or its Retry-After: the links of its origin fail with it at once, and are
   told to come back no sooner, since every attempt of theirs would otherwise be charged for the same answer;
 - no answer at all, not: whether a host or the whole network is silent is for others to find out, and they
   find out from links. Those that wait together share one failure.
@@ -19,13 +19,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from crawler.records import Failed
-from crawler.robots import Robots
+from crawler.robots import Robots, RobotsCounts
 from curator.reasons import Reason
 
 Origin = tuple[str, str, int]  # scheme, host, port
 Ask = Callable[[Origin], Awaitable[Robots | Failed]]
 
-AGAIN = 10.0
 _LONGEST = 600.0  # that a Retry-After is heeded here
 _DAY = 86_400.0
 _ROOM = 64 << 20  # bytes
@@ -53,7 +52,7 @@ class Known:
 class Kept:
     """What is known of each origin, in bounded memory. Pure: `now` is any clock that only goes forward."""
 
-    def __init__(self, room: int = _ROOM, again: float = AGAIN) -> None:
+    def __init__(self, room: int = _ROOM, again: float = 10.0) -> None:
         """Keep about `room` bytes; take an answer that says nothing for `again` seconds."""
         self._room, self._again = room, again
         self._known: dict[Origin, Known] = {}
@@ -86,15 +85,6 @@ class Kept:
 
 def _size(known: Known) -> int:
     return _ENTRY + (len(known.found.rules) if isinstance(known.found, Robots) else 0)
-
-
-@dataclass(slots=True)
-class RobotsCounts:
-    """Requests for robots.txt of this process. Links that wait for the same one are one request."""
-
-    asked: int = 0
-    failed: int = 0  # of those that have ended, the ones that nothing came of
-    under_way: int = 0
 
 
 class RobotsCache:

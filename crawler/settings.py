@@ -51,6 +51,7 @@ class Settings:
     insecure: bool = False
     ca_file: str = ""
     allow_net: tuple[str, ...] = ()
+    opt_outs: str = "honour"  # or "ignore"
     resolver: tuple[str, ...] = ()  # name servers, "ADDRESS" or "ADDRESS:PORT"; none: the system's
     backoff: float = 2.0  # before the second attempt; set from a program only
     outage: float = 20.0  # without any answer, until the network counts as down; set from a program only
@@ -96,6 +97,8 @@ class Settings:
             )
         if not self.user_agent.strip() or not self.user_agent.isprintable() or not self.user_agent.isascii():
             raise UsageError("--user-agent must say who you are, in printable ASCII.")
+        if self.opt_outs not in ("honour", "ignore"):
+            raise UsageError(f"--opt-outs is one of honour, ignore, not {self.opt_outs!r}.")
         if self.dedup not in ("none", "bytes", "phash"):
             raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
         self.headers()
@@ -164,6 +167,10 @@ class Settings:
             insecure=self.insecure,
             ca_file=Path(self.ca_file) if self.ca_file else None,
             allow_net=self.networks(),
+            opt_outs=self.opt_outs == "honour",
+            delay=self.delay,
+            max_wait=self.max_wait,
+            robots_again=5 * self.backoff,
             nameservers=self.nameservers(),
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crawler.lookups import LookupCounts
+from crawler.robots import RobotsCounts
 from curator.reasons import Reason
 
 
@@ -35,6 +36,7 @@ class Snapshot:
     in_flight: int  # requests under way
     concurrency: int
     lookups: LookupCounts  # of host names, by this process
+    robots: RobotsCounts  # requests for robots.txt, by this process
     queues: tuple[Queue, ...]  # in the order of the pipeline
     leased: int  # bytes of --memory in use
     memory: int

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -165,6 +166,7 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
                 "under_way": snapshot.lookups.under_way,
                 "seconds": round(snapshot.lookups.seconds, 1),
             },
+            "robots_txt": asdict(snapshot.robots),
             "queues": {one.name: [one.filled, one.bound] for one in snapshot.queues},
             "memory": [snapshot.leased, snapshot.memory],
             "workers_busy": snapshot.workers_busy,
@@ -203,6 +205,8 @@ def _rows(snapshot: Snapshot, rates: Rates, bottleneck: str) -> list[tuple[str, 
     ]
     if snapshot.lookups.ended or snapshot.lookups.under_way:
         rows.insert(3, ("names", Text(_lookups(snapshot))))
+    if snapshot.robots.asked:
+        rows.insert(3, ("robots.txt", Text(_robots(snapshot))))
     if snapshot.waiting:
         rows.insert(3, ("retries", Text(f"{snapshot.waiting:,} wait for their time")))
     return rows
@@ -262,6 +266,11 @@ def _lookups(snapshot: Snapshot) -> str:
         f"{looked.under_way:,} under way",
     ]
     return "   ".join(parts)
+
+
+def _robots(snapshot: Snapshot) -> str:
+    robots = snapshot.robots
+    return f"{robots.asked:,} asked for   {robots.failed:,} failed   {robots.under_way:,} under way"
 
 
 def _reasons(snapshot: Snapshot) -> Text:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from crawler.lookups import LookupCounts
+from crawler.robots import RobotsCounts
 from crawler.snapshot import Queue, Snapshot
 from curator.reasons import Reason
 
@@ -25,6 +26,7 @@ def a_snapshot(**changes: Any) -> Snapshot:
         "in_flight": 50,
         "concurrency": 500,
         "lookups": LookupCounts(),
+        "robots": RobotsCounts(),
         "queues": (Queue("links", 10, 100), Queue("bodies", 5, 100), Queue("verdicts", 0, 100)),
         "leased": 1 << 20,
         "memory": 1 << 30,

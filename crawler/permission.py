@@ -7,7 +7,7 @@ from multidict import CIMultiDictProxy
 from crawler.opt_outs import RESERVATION, TAG, opted_out
 from crawler.records import Failed
 from crawler.robots import Matchers, product
-from crawler.robots_cache import Known, RobotsCache
+from crawler.robots_cache import SAYS_NOTHING, Known, RobotsCache
 from crawler.urls import Target
 from crawler.verdict import Refused
 from curator.reasons import Reason
@@ -80,10 +80,11 @@ def _unreachable(failed: Failed, again: float) -> Refused:
     elsewhere = failed.final_url if failed.final_url != failed.link.url else ""
     if failed.reason in _OF_THE_ORIGIN and not elsewhere:
         return Refused(failed.reason, failed.detail)
-    what = " ".join(filter(None, (elsewhere, str(failed.http_status or failed.reason), failed.detail)))
+    status = failed.http_status if failed.reason in SAYS_NOTHING else 0  # else it is of what broke off
+    what = " ".join(filter(None, (elsewhere, str(status or failed.reason), failed.detail)))
     return Refused(
         Reason.ROBOTS_UNREACHABLE,
         f"robots.txt: {what}",
         max(again, failed.retry_after or 0.0) or None,
-        failed.http_status,
+        status,
     )

@@ -2,8 +2,9 @@
 
 What is kept, and for how long (seconds of a monotonic clock)
 - an answer for 24 hours (RFC 9309 2.4);
-- an answer that says nothing, 429 or 5xx, for `again` or its Retry-After: the links of its origin fail with it at once, and are
-  told to come back no sooner, since every attempt of theirs would otherwise be charged for the same answer;
+- an answer that says nothing, 429 or 5xx, for `again` or its Retry-After: the links of its origin fail with
+  it at once, and are told to come back no sooner, since every attempt of theirs would otherwise be charged
+  for the same answer;
 - no answer at all, not: whether a host or the whole network is silent is for others to find out, and they
   find out from links. Those that wait together share one failure.
 - When a day has passed and nobody answers, the old rules are good until somebody does (2.4 again).
@@ -29,7 +30,7 @@ _LONGEST = 600.0  # that a Retry-After is heeded here
 _DAY = 86_400.0
 _ROOM = 64 << 20  # bytes
 _ENTRY = 500  # bytes that an origin takes beside its rules
-_SAYS_NOTHING = frozenset({Reason.HTTP_429, Reason.HTTP_5XX, Reason.HTTP_OTHER})  # and yet is an answer
+SAYS_NOTHING = frozenset({Reason.HTTP_429, Reason.HTTP_5XX, Reason.HTTP_OTHER})  # and yet is an answer
 
 
 @dataclass(slots=True)
@@ -72,7 +73,7 @@ class Kept:
             known = Known(found, now + _DAY, began)
         elif old is not None and isinstance(old.found, Robots):
             known = Known(old.found, now + self._again, began)
-        elif found.reason in _SAYS_NOTHING:
+        elif found.reason in SAYS_NOTHING:
             known = Known(found, now + max(self._again, min(found.retry_after or 0.0, _LONGEST)), began)
         else:
             return Known(found, now, began)

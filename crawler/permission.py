@@ -53,7 +53,7 @@ class Permission:
                 known = await self.robots.learn(target.origin)
         if isinstance(known.found, Failed):
             raise _unreachable(known.found, known.until - self._now())
-        if rule := self._matchers.refusal(known.found, str(target.url)):
+        if known.found.rules and (rule := self._matchers.refusal(known.found, str(target.url))):
             raise Refused(Reason.ROBOTS_TXT, rule)
         gap = min(known.found.gap, self._max_wait)
         if listed and (least := max(gap, self._delay)):

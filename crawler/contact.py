@@ -12,6 +12,8 @@ from crawler.outage import Fate, Held, Network, is_answer, is_doubtful
 from crawler.pace import Outcome, outcome_of
 from crawler.records import Failed, Fetched, Link
 
+_PROBES = 4  # at a time, beyond --concurrency
+
 
 @dataclass(frozen=True, slots=True)
 class Hands:
@@ -21,6 +23,7 @@ class Hands:
     count: Callable[[Failed], None]  # this failure counts
     give_up: Callable[[str, Sequence[Link]], None]  # a host does not answer: these of its links are given up
     give_back: Callable[[Sequence[Link]], None]  # as if these had never been drawn
+    go_on: Callable[[], None]  # an exchange may be possible that was not
 
 
 class Contact:
@@ -76,7 +79,8 @@ class Contact:
         now = time.monotonic()
         if held := self._network.look(now):
             self._give_back(held)
-        if self._network.wants_probe(now, alone=not self._frontier.in_flight):
+        alone = self._frontier.in_flight == len(self._probes)
+        if len(self._probes) < _PROBES and self._network.wants_probe(now, alone=alone):
             self._probe(now)
 
     def drop(self) -> None:
@@ -129,3 +133,4 @@ class Contact:
             self._tell(host, Outcome.ODD, began, now)
         else:
             self._network.unanswered(began)
+        self._hands.go_on()

@@ -85,7 +85,7 @@ class Stages:
         self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits
         self._failing = FailureShare(most_failing)
         self.gave_up = False  # since nearly all verdicts were failures
-        hands = Hands(self._fetcher.probe, self._settle_failure, self._give_up, self._give_back)
+        hands = Hands(self._fetcher.probe, self._settle_failure, self._give_up, self._give_back, self._go.set)
         self.contact = Contact(self._frontier, Network(outage), hands)
         self._stock.on_given_up = self.give_up
 
@@ -201,6 +201,7 @@ class Stages:
                 self.count_workers(-1)
             for fetched, one in zip(batch, measured, strict=True):
                 self._judge(fetched, one)
+            del batch, fetched  # their leases may be given back: nothing is kept while waiting for the next
 
     def count_workers(self, change: int = 0) -> None:
         """Add up how long workers had something to do; `change` in the batches they have."""

@@ -12,7 +12,7 @@ to sleep, or to rest. A bound may shrink, or a wait begin, while a host stands i
 Nothing here awaits or reads a clock; `now` is seconds of one monotonic clock.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from heapq import heappop, heappush
 
 from crawler.pace import Manners, Outcome, Pace
@@ -42,7 +42,8 @@ class Frontier:
         self._share = manners.bound * share
         self._remembered = remembered
         self._hosts: dict[str, _Host] = {}
-        self._resting: dict[str, _Host] = {}  # the longest at rest first
+        # the longest at rest first; a dict would look for its first among all that have left it
+        self._resting: OrderedDict[str, _Host] = OrderedDict()
         self._ring: deque[str] = deque()
         self._sleeping: list[tuple[float, str]] = []
         self.ready = 0
@@ -177,7 +178,7 @@ class Frontier:
         del self._hosts[name]
         self._resting[name] = host
         if len(self._resting) > self._remembered:
-            del self._resting[next(iter(self._resting))]
+            self._resting.popitem(last=False)
 
     def _wake(self, now: float) -> None:
         while self._sleeping and self._sleeping[0][0] <= now:

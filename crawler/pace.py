@@ -3,9 +3,10 @@
 What is counted are rounds: requests that were under way together fail together, so that failures of
 requests begun before the last bad round belong to it. Sixteen 429s at once halve a bound once.
 
-- At a time: four to begin with. Good answers add one each, until the host first pushed back; above three
-  quarters of what it bore then, one for each full round. Only a bound that is used grows. A bad round
-  (429, 503, no connection, silence) halves it.
+- At a time: four to begin with. Good answers add one each, until the host first pushed back. A bad round
+  (429, 503, no connection, silence) halves it; then it grows again as quickly up to what was borne before,
+  and slowly beyond: a 429 names a limit, which is tried again after eight full rounds, then sixteen...; anything
+  else may have been chance, and one round will do. Only a bound that is used grows.
 - From when on: a Retry-After is obeyed, up to `max_wait`, and `delay`, or the gap that the host asks for if
   that is longer, lies between two starts. Where a host that fails gives no time of its own, bad rounds in a
   row wait `backoff`, twice that, four times that... One odd 503 or timeout of a host that answers otherwise
@@ -25,7 +26,9 @@ from curator.reasons import Reason
 
 UNBOUND = 1 << 30  # requests at a time that no crawl reaches
 _START = 4
-_KEPT = 0.75  # of what a host bore: from here on slowly
+_KEPT = 0.75  # of a bound after a bad round: up to here quickly...
+_KEPT_BELOW_LIMIT = 0.9  # ... and where the host has named a limit, at least one below it
+_CREEP, _LONGEST_CREEP = 8, 64  # full rounds of good answers until one more than that limit is tried
 _SILENT_ROUNDS = 5
 _NEVER_ANSWERED = 4  # requests without an answer, of a host that never gave one
 _PUSHED_ROUNDS = 8
@@ -38,7 +41,8 @@ class Outcome(Enum):
 
     GOOD = auto()  # it answered, and well
     ODD = auto()  # it answered; nothing follows for its pace
-    PUSHED = auto()  # it answered "not now"
+    BUSY = auto()  # it answered that it cannot, now
+    PUSHED = auto()  # it answered that we ask too much
     LOST = auto()  # no connection, or silence
     NONE = auto()  # it was not asked
 
@@ -50,15 +54,18 @@ _ODD = frozenset(
         Reason.ROBOTS_UNREACHABLE,
     }
 )
-_PUSHED = frozenset({408, 425, 429, 503})  # statuses
+_TOO_MANY_REQUESTS = 429
+_BUSY = frozenset({408, 425, 503})  # statuses
 
 
 def outcome_of(result: Fetched | Failed) -> Outcome:
     """What an ended request says about the host it went to."""
     if isinstance(result, Fetched):
         return Outcome.GOOD
-    if result.http_status in _PUSHED:
+    if result.http_status == _TOO_MANY_REQUESTS:
         return Outcome.PUSHED
+    if result.http_status in _BUSY:
+        return Outcome.BUSY
     if result.reason in _LOST and not (result.http_status and result.reason is Reason.ROBOTS_UNREACHABLE):
         return Outcome.LOST
     if result.reason in _ODD:
@@ -86,6 +93,7 @@ class Pace:
 
     __slots__ = (
         "_answered",
+        "_creep",
         "_gap",
         "_limit",
         "_lost",
@@ -112,7 +120,7 @@ class Pace:
 
     def _begin(self) -> None:
         self._limit = float(min(_START, self._manners.bound))
-        self._threshold = float("inf")
+        self._threshold, self._creep = float("inf"), 1
         self.slots = int(self._limit)  # requests at a time, now
 
     def began(self, now: float) -> None:
@@ -135,8 +143,8 @@ class Pace:
         if outcome is Outcome.NONE:
             return False
         self._answer()
-        if outcome is Outcome.PUSHED:
-            return self._push(began, now, asked)
+        if outcome is Outcome.PUSHED or outcome is Outcome.BUSY:
+            return self._push(began, now, asked, limit=outcome is Outcome.PUSHED)
         self._rounds = 0
         if outcome is Outcome.GOOD and 2 * in_flight >= self.slots and began >= self._round_began:
             self._grow()
@@ -150,16 +158,18 @@ class Pace:
         self._answered, self._lost = True, 0
 
     def _grow(self) -> None:
-        step = 1.0 if self._limit < self._threshold else 1.0 / self._limit
+        if self._limit >= self._threshold + 2:
+            self._creep = 1  # the limit is no more
+        step = 1.0 if self._limit < self._threshold else 1.0 / (self._creep * self._limit)
         self._limit = min(self._limit + step, float(self._manners.bound))
         self.slots = int(self._limit)
 
-    def _push(self, began: float, now: float, asked: float | None) -> bool:
+    def _push(self, began: float, now: float, asked: float | None, *, limit: bool) -> bool:
         if asked is not None:
             self._wait(now, asked)
-        if not self._bad_round(began, now):
+        if not self._bad_round(began, now, limit=limit):
             return False
-        self._wait(now, self._patience(self._rounds + (asked is None)))
+        self._wait(now, self._patience(self._rounds + (limit and asked is None)))
         return self._rounds >= _PUSHED_ROUNDS and self._give_up(now)
 
     def _silent(self, began: float, now: float) -> bool:
@@ -172,13 +182,15 @@ class Pace:
             return self._rounds >= _SILENT_ROUNDS and self._give_up(now)
         return self._rounds >= 2 and self._lost >= _NEVER_ANSWERED and self._give_up(now)
 
-    def _bad_round(self, began: float, now: float) -> bool:
+    def _bad_round(self, began: float, now: float, *, limit: bool = False) -> bool:
         """Halve, unless this request belongs to the last bad round; whether it did not."""
         if began < self._round_began:
             return False
         self._round_began = now
         self._rounds += 1
-        self._threshold = max(1.0, self._limit * _KEPT)
+        kept = min(self._limit * _KEPT_BELOW_LIMIT, self.slots - 1.0) if limit else self._limit * _KEPT
+        self._threshold = max(1.0, kept)
+        self._creep = max(_CREEP, min(2 * self._creep, _LONGEST_CREEP)) if limit else 1
         self._limit = max(1.0, self._limit / 2)
         self.slots = int(self._limit)
         return True

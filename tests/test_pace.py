@@ -8,7 +8,7 @@ from crawler.pace import Manners, Outcome, Pace, outcome_of
 from crawler.records import Failed, Link
 from curator.reasons import Reason
 
-GOOD, ODD, PUSHED, LOST, NONE = Outcome
+GOOD, ODD, BUSY, PUSHED, LOST, NONE = Outcome
 MANNERS = Manners(per_host=32, max_wait=100.0, backoff=2.0)
 
 
@@ -35,7 +35,7 @@ def test_a_bound_that_is_not_used_does_not_grow():
     assert pace.slots == 4
 
 
-@pytest.mark.parametrize("bad", [PUSHED, LOST])
+@pytest.mark.parametrize("bad", [PUSHED, BUSY, LOST])
 def test_failures_of_one_round_halve_once(bad):
     """What was under way together counts once; what is begun later halves again."""
     pace = paced(*[GOOD] * 28)
@@ -48,7 +48,7 @@ def test_failures_of_one_round_halve_once(bad):
 
 def test_it_grows_again_quickly_to_what_was_borne_and_slowly_beyond():
     """After a halving from 32: one each up to 24, then one for each full round."""
-    pace = paced(*[GOOD] * 28, PUSHED)
+    pace = paced(*[GOOD] * 28, BUSY)
     assert pace.slots == 16
     for _ in range(8):
         pace.ended(GOOD, 30, 31, pace.slots, None)
@@ -59,6 +59,26 @@ def test_it_grows_again_quickly_to_what_was_borne_and_slowly_beyond():
     pace.ended(GOOD, 30, 31, pace.slots, None)
     pace.ended(GOOD, 30, 31, pace.slots, None)
     assert pace.slots == 25
+
+
+def test_a_limit_that_was_named_is_tried_again_rarely():
+    """After a 429 at 10: quickly back to 9, for eight full rounds no more, and after another for sixteen."""
+    pace = paced(*[GOOD] * 6, PUSHED)
+    assert pace.slots == 5
+    for _ in range(4):
+        pace.ended(GOOD, 30, 31, pace.slots, None)
+    assert pace.slots == 9
+    answers = []
+    for _ in range(2):
+        answers.append(0)
+        while pace.slots < 10:
+            pace.ended(GOOD, 50, 51, pace.slots, None)
+            answers[-1] += 1
+        pace.ended(PUSHED, 50, 50, pace.slots, None)
+        while pace.slots < 9:
+            pace.ended(GOOD, 50, 51, pace.slots, None)
+    assert 8 * 9 <= answers[0] <= 8 * 10
+    assert 16 * 9 <= answers[1] <= 16 * 10
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(7.0, 7.0), (0.0, 0.0), (1e9, 100.0), (float("inf"), 100.0)])
@@ -79,7 +99,8 @@ def test_a_wait_that_is_asked_for_is_kept(asked, waited):
         ),
         pytest.param((GOOD, LOST, LOST, ODD, LOST), [0, 0, 2, 0, 0], id="any answer ends the row"),
         pytest.param((LOST, LOST), [2, 4], id="silence of one that never answered"),
-        pytest.param((GOOD, PUSHED, PUSHED), [0, 2, 4], id="not now, without saying when"),
+        pytest.param((GOOD, PUSHED, PUSHED), [0, 2, 4], id="too much, without saying until when"),
+        pytest.param((GOOD, BUSY, BUSY, BUSY), [0, 0, 2, 4], id="one odd 503 delays nothing"),
     ],
 )
 def test_own_waits(outcomes, waits):
@@ -169,9 +190,9 @@ def test_bounds_hold_whatever_comes(ends, per_host):
         (Reason.HTTP_404, 404, GOOD),
         (Reason.NOT_AN_IMAGE, 200, GOOD),
         (Reason.HTTP_5XX, 500, ODD),
-        (Reason.HTTP_5XX, 503, PUSHED),
+        (Reason.HTTP_5XX, 503, BUSY),
         (Reason.HTTP_429, 429, PUSHED),
-        (Reason.TIMEOUT, 408, PUSHED),
+        (Reason.TIMEOUT, 408, BUSY),
         (Reason.TIMEOUT, 0, LOST),
         (Reason.STALLED, 200, LOST),
         (Reason.CONNECT, 0, LOST),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crawler.contact import Contact, Hands
+from crawler.endings import answered, host_down, postponed, saved
 from crawler.failing import FailureShare
 from crawler.fetch import Fetcher
 from crawler.forecast import HostClock
@@ -26,7 +27,7 @@ from crawler.outage import Network
 from crawler.records import Failed, Fetched, Later, Link
 from crawler.retry import RetryPolicy, next_delay
 from crawler.stock import Stock
-from curator.dataset.records import Event, Image, Postponed, Verdict
+from curator.dataset.records import Event, Verdict
 from curator.dataset.writer import BATCH_EVENTS, Writer
 from curator.duplicates import DuplicateIndex
 from curator.pool import WorkerPool
@@ -178,8 +179,7 @@ class Stages:
         if isinstance(result, Later):
             self._frontier.keep_gap(link.host, result.gap, now + result.seconds - result.gap)
             self._frontier.release(link.host, now)
-            due = time.time() + result.seconds
-            self._hand_over(Postponed(link.uid, link.row, due, link.attempts, link.tries))
+            self._hand_over(postponed(link, time.time() + result.seconds, charged=0))
         else:
             self.contact.ended(result, began, now)
         self._stock.released(link.host)
@@ -227,25 +227,8 @@ class Stages:
             reason, original, distance = found
             return self._drop(fetched, reason, duplicate_of=original, distance=distance)
         self._index.add(fetched.link.uid, measured)
-        image = Image(
-            body=fetched.body,
-            size=fetched.size,
-            measures=measured,
-            final_url=fetched.final_url,
-            http_status=fetched.http_status,
-            content_type=fetched.content_type,
-            etag=fetched.etag,
-            last_modified=fetched.last_modified,
-            fetched_at=fetched.fetched_at,
-        )
         self._leases[fetched.link.uid] = fetched.lease
-        self._decide(
-            fetched.link,
-            Reason.SAVED,
-            http_status=fetched.http_status,
-            image=image,
-            final_url=_elsewhere(fetched.link, fetched.final_url),
-        )
+        self._decide(saved(fetched, measured))
         if self._memory.waiting:
             self._writer.hurry()
         return None
@@ -253,10 +236,7 @@ class Stages:
     def _drop(self, fetched: Fetched, reason: Reason, detail: str = "", **more: Any) -> None:
         """A body that is not to be saved: its memory is free at once."""
         fetched.lease.release()
-        final_url = _elsewhere(fetched.link, fetched.final_url)
-        self._decide(
-            fetched.link, reason, http_status=fetched.http_status, detail=detail, final_url=final_url, **more
-        )
+        self._decide(answered(fetched, reason, detail=detail, **more))
 
     def _settle_failure(self, failed: Failed) -> None:
         """A failed attempt is tried again later, or its Reason is the verdict."""
@@ -269,16 +249,9 @@ class Stages:
             random.random(),  # noqa: S311 - spreads load
         )
         if delay is None:
-            self._decide(
-                link,
-                failed.reason,
-                http_status=failed.http_status,
-                detail=failed.detail,
-                final_url=_elsewhere(link, failed.final_url),
-            )
+            self._decide(answered(failed, failed.reason, detail=failed.detail))
         else:
-            due = time.time() + delay
-            self._hand_over(Postponed(link.uid, link.row, due, link.attempts + 1, link.tries + 1))
+            self._hand_over(postponed(link, time.time() + delay, charged=1))
 
     def _give_up(self, host: str, links: Sequence[Link]) -> None:
         """A host does not answer: `links` end here, and so do those that follow while it is given up."""
@@ -289,7 +262,7 @@ class Stages:
     def give_up(self, link: Link) -> None:
         """End a link without an attempt, since its host does not answer."""
         self.uncommitted += 1
-        self._hand_over(Verdict(link.uid, link.row, Reason.HOST_DOWN, link.attempts, link.tries))
+        self._hand_over(host_down(link))
 
     def _give_back(self, links: Sequence[Link]) -> None:
         """Links whose attempts are as if they had never been."""
@@ -299,19 +272,14 @@ class Stages:
         if not self.uncommitted:
             self._idle.set()
 
-    def _decide(self, link: Link, reason: Reason, **facts: Any) -> None:
-        if self._failing.add(reason):
+    def _decide(self, verdict: Verdict) -> None:
+        if self._failing.add(verdict.reason):
             self._stopping = self.gave_up = True
             self._go.set()
-        self._hand_over(Verdict(link.uid, link.row, reason, link.attempts + 1, link.tries + 1, **facts))
+        self._hand_over(verdict)
 
     def _hand_over(self, event: Event) -> None:
         self._handed_over += 1
         self._writer.put(event)
         if self._handed_over == self.uncommitted and not self._frontier.ready:
             self._writer.hurry()  # nothing else is under way: no batch would fill
-
-
-def _elsewhere(link: Link, final_url: str) -> str:
-    """The final URL where a redirect led away, else nothing: the ledger need not say every URL twice."""
-    return final_url if final_url != link.url else ""

@@ -22,7 +22,7 @@ CRAWLER = """
     pipeline
     instruments
     stages
-    contact
+    contact  endings
     stock
     opening
     bridge  feed

@@ -6,11 +6,13 @@ names have too many spellings, and DNS can answer differently the second time it
 
 Two halves:
 - `AddressRules.forbidden` judges one numeric address. An IPv4 address carried inside an IPv6 one (mapped,
-  compatible, NAT64, 6to4, Teredo) is judged as itself: a gateway on the way may well unwrap it.
+  compatible, translated, NAT64, 6to4, Teredo, ISATAP) is judged as itself: a gateway on the way may well
+  unwrap it. Of IPv6 itself only 2000::/3 has ever been given out.
 - `literal` finds out whether a URL's host *is* an address, in every spelling that C's `inet_aton` takes
   (`127.1`, `2130706433`, `0x7f.0.0.1`, `0177.0.0.1`): such a host never passes a resolver.
 
-Sources: the IANA special-purpose address registries for IPv4 and IPv6, RFC 6890, 6052, 8215, 4380, 3056.
+Sources: the IANA special-purpose address registries for IPv4 and IPv6, RFC 6890, 6052, 8215, 4380, 3056,
+2765, 5214.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,9 +45,7 @@ _V6 = {
     "::1/128": "loopback",
     "64:ff9b:1::/48": "local NAT64",  # where the IPv4 part sits is the network's own choice
     "100::/64": "discard",
-    "2001:2::/48": "benchmarking",
-    "2001:10::/28": "ORCHID",
-    "2001:20::/28": "ORCHID",
+    "2001::/23": "protocol assignments",
     "2001:db8::/32": "documentation",
     "3fff::/20": "documentation",
     "5f00::/16": "segment routing",
@@ -58,8 +58,11 @@ _SPECIAL: dict[int, list[tuple[Network, str]]] = {
     4: [(ip_network(net), why) for net, why in _V4.items()],
     6: [(ip_network(net), why) for net, why in _V6.items()],
 }
+_UNICAST = IPv6Network("2000::/3")
 _COMPATIBLE = IPv6Network("::/96")
+_TRANSLATED = IPv6Network("::ffff:0:0:0/96")
 _NAT64 = IPv6Network("64:ff9b::/96")
+_ISATAP = frozenset((0x0000_5EFE, 0x0200_5EFE))  # the upper half of an interface identifier
 
 _CACHED = 65_536  # addresses remembered; a crawl meets the same few again and again
 
@@ -91,22 +94,26 @@ class AddressRules:
         for inner in carried:
             if why := self._special(inner):
                 return f"{inner}, {why}"
-        # what carries an allowed or public IPv4 address is not special for its own sake
-        if carried:
+        # what carries an allowed or public IPv4 address in place of its own is not special for its own sake
+        if carried and (int(address) >> 32) & 0xFFFF_FFFF not in _ISATAP:
             return None
-        return next((why for net, why in _SPECIAL[address.version] if address in net), None)
+        why = next((why for net, why in _SPECIAL[address.version] if address in net), None)
+        unknown = isinstance(address, IPv6Address) and address not in _UNICAST
+        return why or ("reserved" if unknown else None)
 
 
 def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
     """Yield the IPv4 addresses that an IPv6 address carries."""
     if mapped := address.ipv4_mapped:
         yield mapped
-    elif address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
+    elif address in _NAT64 or address in _TRANSLATED or (address in _COMPATIBLE and int(address) > 1):
         yield IPv4Address(int(address) & 0xFFFF_FFFF)
     elif relayed := address.sixtofour:
         yield relayed
     elif ends := address.teredo:
         yield from ends
+    elif (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:
+        yield IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 def literal(host: str) -> Address | None:

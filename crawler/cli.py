@@ -1,6 +1,6 @@
 """The `crawl` command: a skin over `crawler.pipeline.crawl`.
 
-Exit codes: 0 finished, 1 our own bug, 2 usage, 4 disk, 130 interrupted and resumable.
+Exit codes: 0 finished, 1 our own bug, 2 usage, 4 disk; resumable: 3 nearly all failed, 130 interrupted.
 Modules that do the work are imported inside the commands, since worker processes import this one too.
 """
 
@@ -43,6 +43,12 @@ class Commands(DefaultGroup):  # type: ignore[misc] # the library ships no types
 _SETTINGS = [
     setting("concurrency", "Requests under way at a time."),
     setting("per_host", "Requests at a time to one host; 0 lifts the bound for a host that is yours."),
+    setting("delay", "Seconds between two requests to one host, at least."),
+    setting("max_wait", "Seconds to wait at most where a host asks for it (Retry-After)."),
+    setting(
+        "stop_if_failing",
+        "Stop when this share of the last 2,000 verdicts are failures that may pass; 0: never.",
+    ),
     setting("attempts", "Attempts per URL in one run; only failures that may pass are tried again."),
     setting("memory", "Memory for bodies on their way to the disk.", Size()),
     setting("connect_timeout", "Seconds to connect."),
@@ -59,6 +65,16 @@ _SETTINGS = [
         "Network that may be reached though private, e.g. 10.1.0.0/16. Repeatable.",
         str,
         multiple=True,
+    ),
+    setting(
+        "resolver",
+        "Name servers to ask instead of the system's: ADDRESS[:PORT], separated by commas.",
+        Names(),
+    ),
+    setting(
+        "opt_outs",
+        "robots.txt, X-Robots-Tag and tdm-reservation: honour or ignore.",
+        click.Choice(["honour", "ignore"]),
     ),
     setting("workers", "Processes that decode and measure.  [default: one a core]"),
     setting("decode_timeout", "Seconds one image may take to decode."),

@@ -23,7 +23,7 @@ from crawler.status_report import render_status, status_as_dict
 from crawler.view import LiveView, PlainLines
 from curator.dataset.place import check_ledger_is_there
 from curator.dataset.store import is_dataset
-from curator.errors import Interrupted, UsageError
+from curator.errors import Interrupted, NearlyAllFailed, UsageError
 from curator.flags import reader_may_leave
 from curator.text import harmless, json_line, tell
 
@@ -68,6 +68,8 @@ def run_crawl(
         with reader_may_leave():  # the view may have found nobody, with lines still in the buffer
             sys.stdout.flush()
     report(crawled, str(root), terminal)
+    if crawled.gave_up:
+        return NearlyAllFailed.exit_code
     return 0 if crawled.finished else Interrupted.exit_code
 
 
@@ -119,16 +121,21 @@ def report(crawled: Crawled, root: str, terminal: Terminal) -> None:
     """Print how a crawl ended."""
     for line in crawled.broken_off:
         print(f"crawl: {harmless(line, 2000)}", file=sys.stderr)  # noqa: T201 - also when quiet
-    reason = (
-        "" if crawled.finished else "a list was not read to its end" if crawled.broken_off else "interrupted"
-    )
     listed = listed_in(crawled.root)
-    ending = Ending(root, crawled.finished, crawled.retryable, listed, reason, crawled.forecast)
+    ending = Ending(root, crawled.finished, crawled.retryable, listed, _stopped_by(crawled), crawled.forecast)
     with reader_may_leave():
         if terminal.as_json:
             print(json_line(report_as_dict(crawled.snapshot, ending)))  # noqa: T201 - what --json is for
         elif not terminal.quiet:
             render_report(crawled.snapshot, ending, terminal.console)
+
+
+def _stopped_by(crawled: Crawled) -> str:
+    if crawled.finished:
+        return ""
+    if crawled.gave_up:
+        return "stopped, as nearly all requests fail (--stop-if-failing)"
+    return "a list was not read to its end" if crawled.broken_off else "interrupted"
 
 
 def show_status(data: Path, by: Any, *, as_json: bool) -> int:

@@ -20,34 +20,37 @@ once more when the connection breaks before an answer.
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
 from crawler.address import AddressRules, Network
-from crawler.leases import Lease, Leases
-from crawler.records import Failed, Fetched, Link
+from crawler.answers import Bodies, close, drain
+from crawler.leases import Leases
+from crawler.lookups import LookupCounts
+from crawler.permission import NotYet, Permission
+from crawler.records import Failed, Fetched, Later, Link
 from crawler.resolve import ForbiddenAddress, GuardedResolver
 from crawler.retry import parse_retry_after
+from crawler.robots import ALLOWED, MAX_BYTES, Robots, RobotsCounts, read
+from crawler.robots_cache import Kept, Origin, RobotsCache
 from crawler.tls import tls_context
 from crawler.urls import BadUrl, Target, join, prepare
 from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, status_reason, translate
-from curator.formats import HEAD_BYTES, refuse
 from curator.reasons import Reason
+from curator.tasks import in_thread
 
-_GROWTH = 256 << 10  # a body of unknown length is leased in steps of this
+T = TypeVar("T")
+
 _BUFFER = 64 << 10  # aiohttp pauses a socket at twice this; the part of a body that no lease covers
 _KEEP_ALIVE_S = 15.0
-_DRAIN_BYTES = 16 << 10  # an error page up to this is read to its end to keep the connection...
-_DRAIN_S = 1.0  # ...if it comes within this
-_DNS_KEPT_S = 300
-_DNS_KEPT = 100_000  # hosts
 _HEADER_BYTES = 32 << 10  # of one header line; some CDNs exceed aiohttp's default of 8 KiB
+_ROBOTS_HEADERS = {"Accept": "text/plain, */*;q=0.5"}
+_ROBOTS_REDIRECTS = 5  # RFC 9309 2.3.1.2
+_MUCH = 32 << 10  # bytes of rules whose reading takes so long that others would wait for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class FetchSettings:
     allow_net: tuple[Network, ...] = ()
     max_redirects: int = 10
     nameservers: tuple[str, ...] = ()  # instead of the system's
+    opt_outs: bool = True  # heed robots.txt, X-Robots-Tag and tdm-reservation
+    delay: float = 0.0  # between two requests to one host, also after its robots.txt
+    max_wait: float = 600.0  # the longest Crawl-delay that is obeyed
+    robots_again: float = 10.0  # until a robots.txt is asked for again where the server had none to give
 
 
 @dataclass(slots=True)
@@ -76,28 +83,30 @@ class _Attempt:
     clock: asyncio.Timeout
     status: int = 0
     final_url: str = ""
+    gap: float = 0.0  # seconds that the listed host wants between requests
 
 
 class Fetcher:
     """Fetches links, one exchange per call. An async context manager."""
 
-    def __init__(self, settings: FetchSettings, leases: Leases) -> None:
-        """`leases` must have been made for bodies of `settings.max_bytes`."""
-        self._settings = settings
-        self._leases = leases
+    def __init__(
+        self, settings: FetchSettings, leases: Leases, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`leases` must be made for bodies of `settings.max_bytes`; `note` is told of trouble with DNS."""
+        self._settings, self._note = settings, note
+        self._bodies = Bodies(leases, settings.max_bytes)
         self._rules = AddressRules(settings.allow_net)
         self._own_headers = settings.headers or None
 
     async def __aenter__(self) -> Self:
         """Open the session. Raises UsageError when the CA file cannot be used."""
         chosen = self._settings
-        self._resolver = GuardedResolver(self._rules, chosen.connect_timeout, chosen.nameservers or None)
+        self._resolver = GuardedResolver(self._rules, chosen.connect_timeout, chosen.nameservers, self._note)
         connector = aiohttp.TCPConnector(
             limit=0,
             ssl=tls_context(chosen.insecure, chosen.ca_file),
             resolver=self._resolver,
-            ttl_dns_cache=_DNS_KEPT_S,
-            dns_cache_max_size=_DNS_KEPT,
+            use_dns_cache=False,  # the resolver has a better one
             keepalive_timeout=_KEEP_ALIVE_S,
             socket_factory=self._guarded_socket,
         )
@@ -117,36 +126,87 @@ class Fetcher:
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
         )
+        self._permission = self._permissions() if chosen.opt_outs else None
         return self
+
+    def _permissions(self) -> Permission:
+        chosen = self._settings
+        robots = RobotsCache(self._ask_robots, Kept(again=chosen.robots_again))
+        return Permission(robots, chosen.user_agent, delay=chosen.delay, max_wait=chosen.max_wait)
 
     async def __aexit__(self, *_: object) -> None:
         """Close every connection."""
+        if self._permission is not None:
+            await self._permission.robots.close()
         await self._session.close()
         await self._resolver.close()
 
-    async def fetch(self, link: Link) -> Fetched | Failed:
+    @property
+    def lookups(self) -> LookupCounts:
+        """How looking up names goes."""
+        return self._resolver.counts
+
+    @property
+    def robots(self) -> RobotsCounts:
+        """How asking for robots.txt goes."""
+        return self._permission.robots.counts if self._permission is not None else RobotsCounts()
+
+    async def fetch(self, link: Link) -> Fetched | Failed | Later:
         """Fetch a link once. A body comes with its lease, which is now the caller's to release.
 
         Raises UsageError when the system grants no more sockets: no link is to blame for that.
         """
+        try:
+            return await self._exchange(link, self._follow)
+        except NotYet as later:
+            return Later(link, later.seconds, later.gap)
+
+    async def _exchange(self, link: Link, follow: Callable[[_Attempt], Awaitable[T]]) -> T | Failed:
+        """What `follow` comes to, within the clock of one exchange."""
         clock = asyncio.timeout(self._settings.timeout)
         attempt = _Attempt(link, clock, final_url=link.url)
-        retry_after = None
+        retry_after, status = None, 0
         try:
             async with clock:
-                return await self._follow(attempt)
+                return await follow(attempt)
         except Refused as refused:
             reason, detail, retry_after = refused.reason, refused.detail, refused.retry_after
+            status = refused.status
         except (aiohttp.ClientError, TimeoutError) as error:
             reason, detail = translate(error, answered=attempt.status != 0)
             detail = self._explain(error) or detail
-        return Failed(link, reason, clean(detail)[:300], attempt.status, retry_after, attempt.final_url)
+        return Failed(
+            link,
+            reason,
+            clean(detail)[:300],
+            status or attempt.status,
+            retry_after,
+            attempt.final_url,
+            attempt.gap,
+        )
+
+    async def probe(self, url: str) -> bool:
+        """Whether the host of a URL that was fetched before answers anything now.
+
+        Its robots.txt is asked for, which nobody forbids, and given up after its head.
+        """
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                close(
+                    await self._session.get(prepare(url).url.with_path("/robots.txt"), allow_redirects=False)
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+        return True
 
     async def _follow(self, attempt: _Attempt) -> Fetched:
         """Go where the redirects lead, judging each like a first URL."""
         url = attempt.link.url
         listed = target = self._judged(url)
         for _ in range(self._settings.max_redirects + 1):
+            if self._permission is not None:
+                gap = await self._permission.to_begin(target, attempt.clock, listed=target is listed)
+                attempt.gap = gap if target is listed else attempt.gap
             response = await self._session.get(
                 target.url,
                 allow_redirects=False,
@@ -154,15 +214,65 @@ class Fetcher:
             )
             attempt.status = response.status
             try:
+                await self._may_read(attempt, response)
                 if response.status not in REDIRECTS:
                     return await self._receive(attempt, response)
                 url = _location(url, response)
-                await _drain(response)
+                await drain(response)
             finally:
-                _close(response)
+                close(response)
             target = self._judged(url)
             attempt.final_url, attempt.status = str(target.url), 0
         raise Refused(Reason.TOO_MANY_REDIRECTS)
+
+    async def _may_read(self, attempt: _Attempt, response: aiohttp.ClientResponse) -> None:
+        """Heed what the headers of an answer say, on the way as at its end. Raises Refused."""
+        if self._permission is None or response.status not in REDIRECTS | WITH_BODY:
+            return
+        try:
+            self._permission.to_read(response.headers)
+        except Refused:
+            attempt.clock.reschedule(None)  # as in _receive
+            await drain(response)
+            raise
+
+    async def _ask_robots(self, origin: Origin) -> Robots | Failed:
+        """Fetch the robots.txt of an origin, through the guard, the clocks and the memory of any link."""
+        scheme, host, port = origin
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/robots.txt"
+        found = await self._exchange(Link(b"", 0, url, host), self._follow_robots)
+        if isinstance(found, Failed) and (found.reason is Reason.BAD_URL or found.http_status in REDIRECTS):
+            return ALLOWED  # it led nowhere: "unavailable", 2.3.1.3
+        return found
+
+    async def _follow_robots(self, attempt: _Attempt) -> Robots:
+        url = attempt.link.url
+        for _ in range(_ROBOTS_REDIRECTS + 1):
+            attempt.final_url, attempt.status = url, 0
+            target = self._judged(url)
+            response = await self._session.get(target.url, allow_redirects=False, headers=_ROBOTS_HEADERS)
+            attempt.status = response.status
+            try:
+                if response.status not in REDIRECTS:
+                    return await self._read_robots(attempt, response)
+                url = _location(url, response)
+                await drain(response)
+            finally:
+                close(response)
+        return ALLOWED
+
+    async def _read_robots(self, attempt: _Attempt, response: aiohttp.ClientResponse) -> Robots:
+        assert self._permission is not None
+        body = b""
+        if 200 <= response.status < 300:
+            body = await self._bodies.start(attempt.clock, response, MAX_BYTES)
+        else:
+            await drain(response)
+        reading = (response.status, body, self._permission.token)
+        found = await in_thread(read, *reading) if len(body) > _MUCH else read(*reading)
+        if found is None:
+            raise _refused_status(response)
+        return found
 
     def _judged(self, url: str) -> Target:
         try:
@@ -177,14 +287,14 @@ class Fetcher:
         """Turn the answer to the last request into a body."""
         if response.status not in WITH_BODY:
             attempt.clock.reschedule(None)  # it is judged: draining cannot make it a timeout any more
-            await _drain(response)
+            await drain(response)
             raise _refused_status(response)
         length = response.content_length
         if length is not None and length > self._settings.max_bytes:
             raise Refused(Reason.TOO_MANY_BYTES, f"{length} bytes announced")
-        lease = await self._lease(attempt, response, _GROWTH if length is None else length)
+        lease = await self._bodies.lease(attempt.clock, response, length)
         try:
-            body, size = await self._body(attempt, response, lease)
+            body, size = await self._bodies.read(attempt.clock, response, lease)
         except BaseException:
             lease.release()
             raise
@@ -201,47 +311,8 @@ class Fetcher:
             clean(headers.get("ETag", "")),
             clean(headers.get("Last-Modified", "")),
             time.time(),
+            attempt.gap,
         )
-
-    async def _lease(self, attempt: _Attempt, response: aiohttp.ClientResponse, size: int) -> Lease:
-        size = min(size, self._settings.max_bytes)
-        lease = self._leases.try_take(size)
-        if lease is None:
-            with _stopped(attempt.clock, response):
-                lease = await self._leases.take(size)
-        return lease
-
-    async def _body(
-        self, attempt: _Attempt, response: aiohttp.ClientResponse, lease: Lease
-    ) -> tuple[tuple[bytes, ...], int]:
-        """Read to the end, giving up as soon as it is no image or too long."""
-        chunks: list[bytes] = []
-        size = 0
-        judged = False
-        unframed = _unframed(response)
-        while chunk := await response.content.readany():
-            chunks.append(chunk)
-            size += len(chunk)
-            if not judged and size >= HEAD_BYTES:
-                _judge_head(chunks, response)
-                judged = True
-            if size > lease.size:
-                await self._grow(attempt, response, lease, size)
-        if unframed is not None and isinstance(lost := unframed.exception(), OSError):
-            raise lost
-        if not judged:
-            _judge_head(chunks, response)
-        return tuple(chunks), size
-
-    async def _grow(
-        self, attempt: _Attempt, response: aiohttp.ClientResponse, lease: Lease, size: int
-    ) -> None:
-        if size > self._settings.max_bytes:
-            raise Refused(Reason.TOO_MANY_BYTES, f"more than {self._settings.max_bytes} bytes")
-        to = min(size + _GROWTH, self._settings.max_bytes)
-        if not lease.try_grow(to):
-            with _stopped(attempt.clock, response):
-                await lease.grow(to)
 
     def _guarded_socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         """Every connection of this process is made here, so here its numeric address is judged."""
@@ -269,66 +340,3 @@ def _location(base: str, response: aiohttp.ClientResponse) -> str:
         return join(base, response.headers.get("Location"))
     except BadUrl as error:
         raise Refused(Reason.HTTP_OTHER, str(error)) from error
-
-
-def _unframed(response: aiohttp.ClientResponse) -> ResponseHandler | None:
-    """The connection whose end is to be the end of the body.
-
-    aiohttp takes any end for a good one there; only this still knows one that broke off.
-    """
-    if response.content_length is not None or "Transfer-Encoding" in response.headers:
-        return None
-    return response.connection.protocol if response.connection is not None else None
-
-
-def _judge_head(chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
-    head = b"".join(chunk[:HEAD_BYTES] for chunk in chunks)[:HEAD_BYTES]
-    if not head:
-        raise Refused(Reason.BAD_RESPONSE, "empty body")
-    refusal = refuse(head)
-    if refusal is None:
-        return
-    encoding = response.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        raise Refused(Reason.BAD_RESPONSE, f"Content-Encoding {encoding}, not asked for")
-    raise Refused(*refusal)
-
-
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read a short body that nobody wants, so that its connection can serve again."""
-    left = _DRAIN_BYTES
-    if (response.content_length or 0) > left:
-        return
-    with suppress(aiohttp.ClientError, TimeoutError):
-        async with asyncio.timeout(_DRAIN_S):
-            while left > 0 and (chunk := await response.content.readany()):
-                left -= len(chunk)
-
-
-def _close(response: aiohttp.ClientResponse) -> None:
-    """Drop the connection of a body not read to its end; one that was is back in the pool already."""
-    if response.closed:
-        return
-    connection = response.connection
-    # closing a TLS transport politely would go on reading the unwanted body for up to 30 s
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    response.close()
-
-
-@contextmanager
-def _stopped(clock: asyncio.Timeout, response: aiohttp.ClientResponse) -> Iterator[None]:
-    """Stop the clocks of an exchange, and its socket, while we wait for something of our own."""
-    now = asyncio.get_running_loop().time
-    left = (clock.when() or now()) - now()
-    connection = response.connection
-    protocol = connection.protocol if connection is not None else None
-    clock.reschedule(None)
-    if protocol is not None and protocol.is_connected():
-        protocol.pause_reading()  # aiohttp's clock of silence stops with it
-    try:
-        yield
-    finally:
-        clock.reschedule(now() + left)
-        if protocol is not None and protocol.is_connected():
-            protocol.resume_reading()

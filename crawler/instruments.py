@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from crawler.forecast import Forecast, HostClock, forecast
 from crawler.settings import Settings
@@ -25,6 +26,7 @@ class Instruments:
         self._pool, self._index, self._writer, self._stages = parts.pool, parts.index, parts.writer, stages
         if settings.limit:
             stages.hosts = HostClock()
+        self._lookups, self._robots = parts.fetcher.lookups, parts.fetcher.robots
         self._started = self._looked = time.monotonic()
         self._writer_busy = self._workers_busy = self._loop_busy = 0.0
         # that workers, writer and event loop were busy when last looked at
@@ -49,6 +51,7 @@ class Instruments:
         self._look_at_busy()
         stages, settings, gauges = self._stages, self._settings, self._writer.gauges
         states = self._totals.counts
+        host, held_back = self._frontier.limited_by_host(time.monotonic()) or ("", "")
         undecided = states.get(PENDING, 0) + states.get(WAITING, 0) + gauges.unmerged
         return Snapshot(
             seconds=time.monotonic() - self._started,
@@ -65,6 +68,8 @@ class Instruments:
             bytes_now=stages.bytes,
             in_flight=self._frontier.in_flight,
             concurrency=settings.concurrency,
+            lookups=replace(self._lookups),
+            robots=replace(self._robots),
             queues=(
                 Queue("links", self._frontier.ready, PAGE + settings.concurrency),
                 Queue("bodies", stages.bodies.qsize(), stages.bound),
@@ -78,7 +83,9 @@ class Instruments:
             loop_busy=self._loop_busy,
             writer_busy=self._writer_busy,
             index_bytes=self._index.bytes_used if settings.dedup != "none" else 0,
-            limited_by_host=self._frontier.limited_by_host or "",
+            limited_by_host=host,
+            held_back=held_back,
+            silent_since=stages.contact.silent_since,
             shards=self._totals.sealed,
             stored=self._totals.stored,
         )

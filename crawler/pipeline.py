@@ -57,6 +57,7 @@ class Crawled:
     bad_rows: tuple[str, ...]  # the first rows of lists that could not be read, and why
     retryable: int  # failures that the next run tries again by itself
     forecast: Forecast | None  # of the whole list, from a sample of it (`limit`)
+    gave_up: bool = False  # stopped, since nearly all the last verdicts were failures (`stop_if_failing`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class _Ran:
     decided: bool  # every link of the run
     broken_off: tuple[str, ...]
     forecast: Forecast | None
+    gave_up: bool
 
 
 async def crawl(
@@ -103,7 +105,7 @@ async def crawl_opened(
         for line in _notes(opened):
             note(line)
         with full_disk_told(opened.store.layout.root):
-            return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()))
+            return await _crawl(opened, stop or asyncio.Event(), view or (lambda _: nullcontext()), note)
     finally:
         opened.store.close()
 
@@ -117,7 +119,7 @@ def _notes(opened: Opened) -> Iterator[str]:
         yield f"Continuing run {opened.run.id}, which was interrupted{later}."
 
 
-async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
+async def _crawl(opened: Opened, stop: asyncio.Event, view: View, note: Callable[[str], None]) -> Crawled:
     store, started = opened.store, time.monotonic()
     totals = read_totals(store.ledger)
     bridge = Bridge(asyncio.get_running_loop())
@@ -137,7 +139,7 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
                     group.create_task(bridge.failure()),
                     group.create_task(_switch_often_until(bridge.complete)),
                 ]
-                ran = await _run_stages(opened, totals, writer, bridge, stop, view)
+                ran = await _run_stages(opened, totals, writer, bridge, stop, view, note)
                 for helper in helpers:
                     helper.cancel()
         broken_off = (*opened.broken_off, *ran.broken_off)
@@ -159,6 +161,7 @@ async def _crawl(opened: Opened, stop: asyncio.Event, view: View) -> Crawled:
         bad_rows=first_bad_rows(store.ledger),
         retryable=retryable(store.ledger),
         forecast=ran.forecast,
+        gave_up=ran.gave_up,
     )
 
 
@@ -177,7 +180,13 @@ async def _switch_often_until(complete: asyncio.Event) -> None:
 
 
 async def _run_stages(
-    opened: Opened, totals: Totals, writer: Writer, bridge: Bridge, stop: asyncio.Event, view: View
+    opened: Opened,
+    totals: Totals,
+    writer: Writer,
+    bridge: Bridge,
+    stop: asyncio.Event,
+    view: View,
+    note: Callable[[str], None],
 ) -> _Ran:
     """Run every stage to its end, or until `stop`."""
     settings, fixed = opened.settings, opened.store.fixed
@@ -190,13 +199,13 @@ async def _run_stages(
         await _first_of(bridge.complete, stop)
     leases = Leases(settings.memory, settings.max_bytes)
     leases.on_wait = writer.hurry
-    frontier = Frontier(settings.per_host)
+    frontier = Frontier(settings.manners())
     pool = _measuring_pool(settings, fixed)
     with open_draw(opened, totals) as (draw, undecided, waiting):
         if not settings.limit:
             feed.start()
         stock = Stock(draw, frontier, undecided, waiting, low=settings.concurrency, on_hungry=writer.hungry)
-        async with pool, Fetcher(settings.fetching(), leases) as fetcher:
+        async with pool, Fetcher(settings.fetching(), leases, note) as fetcher:
             parts = Parts(frontier, stock, leases, fetcher, pool, index, writer)
             stages = Stages(
                 parts,
@@ -204,6 +213,9 @@ async def _run_stages(
                 rules=settings.rules(),
                 retrying=settings.retrying(),
                 batch_images=batch_images(fixed.encoding()),
+                outage=settings.outage,
+                # a run that tries failures again may well find little else
+                most_failing=0.0 if opened.run.retry else settings.stop_if_failing,
             )
             instruments = Instruments(parts, stages, settings, totals)
             bridge.attach(instruments)
@@ -211,7 +223,7 @@ async def _run_stages(
                 await stages.run(stop)
             last = instruments.take()
             expected = instruments.forecast(last) if last.decided < last.known and settings.limit else None
-            return _Ran(last, stock.ended, tuple(feed.broken_off), expected)
+            return _Ran(last, stock.ended, tuple(feed.broken_off), expected, stages.gave_up)
 
 
 def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measured]:

@@ -5,6 +5,7 @@ Pure: the clock is `Snapshot.seconds`.
 
 from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from crawler.snapshot import Queue, Snapshot
 from curator.text import harmless, size
@@ -13,6 +14,7 @@ WINDOW = 30.0  # seconds: long enough to be steady, short enough to follow a cha
 BASIS = 5.0  # seconds: from less than this no rate is told
 FULL = 0.95
 BUSY = 0.9
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ def bottleneck(previous: Snapshot, current: Snapshot) -> str:
     Asked from the end of the pipeline to its beginning: a full stage fills all that lie before it, so the
     last one that is full is the cause. What may be full for a moment has to be so at both moments.
     """
+    if current.silent_since:
+        return f"network: down, nothing answers since {_clock(current.silent_since)}; going on when something does"
     if current.writer_busy >= BUSY:
         return f"disk: the writer is {current.writer_busy:.0%} busy"
     if current.workers_busy >= BUSY:
@@ -80,8 +84,10 @@ def bottleneck(previous: Snapshot, current: Snapshot) -> str:
         return f"memory: bodies wait for --memory ({size(current.leased)} of {size(current.memory)} in use)"
     if current.loop_busy >= BUSY:
         return f"requests: moving them keeps one core {current.loop_busy:.0%} busy"
+    if min(_looking_up(previous), _looking_up(current)) >= HALF:
+        return f"names: {current.lookups.waiting:,} requests wait for name servers (--resolver)"
     if current.limited_by_host and not _all_in_flight(current):
-        return f"host {harmless(current.limited_by_host, 60)} is at its bound (--per-host)"
+        return f"host {harmless(current.limited_by_host, 60)} {current.held_back}"
     if _all_in_flight(previous) and _all_in_flight(current):
         return f"network: all {current.concurrency:,} requests are in flight, raise --concurrency"
     return _starved(previous, current) or "nothing: every stage has room"
@@ -101,12 +107,20 @@ def _starved(previous: Snapshot, current: Snapshot) -> str:
     return f"the stage after {full[-1]}: its queue is full" if full else ""
 
 
+def _clock(epoch: float) -> str:
+    return datetime.fromtimestamp(epoch, UTC).astimezone().strftime("%H:%M:%S")
+
+
 def _workers(snapshot: Snapshot) -> str:
     return "the worker is" if snapshot.workers == 1 else f"{snapshot.workers} workers are"
 
 
 def _memory(snapshot: Snapshot) -> float:
     return snapshot.leased / snapshot.memory if snapshot.memory else 0.0
+
+
+def _looking_up(snapshot: Snapshot) -> float:
+    return snapshot.lookups.waiting / snapshot.concurrency if snapshot.concurrency else 0.0
 
 
 def _all_in_flight(snapshot: Snapshot) -> bool:

@@ -35,6 +35,7 @@ class Fetched:
     etag: str
     last_modified: str
     fetched_at: float  # seconds since the epoch
+    gap: float = 0.0  # seconds between two requests that the link's host asks for (Crawl-delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,13 @@ class Failed:
     http_status: int = 0
     retry_after: float | None = None
     final_url: str = ""
+    gap: float = 0.0  # as in Fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A link that was not asked for: its host wants `gap` seconds between requests, `seconds` are left."""
+
+    link: Link
+    seconds: float
+    gap: float

@@ -149,6 +149,7 @@ def report_as_dict(snapshot: Snapshot, ending: Ending) -> dict[str, Any]:
         "decided_now": snapshot.decided_now,
         "saved_now": snapshot.saved_now,
         "requests_now": snapshot.attempts_now,
+        "robots_txt_now": asdict(snapshot.robots),
         "received_bytes_now": snapshot.bytes_now,
         "urls_per_second": _per_second(snapshot.decided_now, snapshot),
         "images_per_second": _per_second(snapshot.saved_now, snapshot),
@@ -240,7 +241,9 @@ def _headline(snapshot: Snapshot, ending: Ending) -> Text:
 
 def _rates(snapshot: Snapshot) -> str:
     urls, images = (_per_second(n, snapshot) for n in (snapshot.decided_now, snapshot.saved_now))
-    return f"{rate(urls)} URL/s, {rate(images)} images/s, {size(snapshot.bytes_now)} received this time"
+    told = f"{rate(urls)} URL/s, {rate(images)} images/s, {size(snapshot.bytes_now)} received this time"
+    asked = snapshot.robots.asked
+    return f"{told}, {asked:,} robots.txt asked for" if asked else told
 
 
 def _per_second(n: int, snapshot: Snapshot) -> float | None:

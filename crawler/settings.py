@@ -6,6 +6,7 @@ worker processes import what their parent's main module imports.
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from crawler.fetch import FetchSettings
+    from crawler.pace import Manners
     from crawler.retry import RetryPolicy
     from curator.rules import Rules
 
@@ -36,7 +38,10 @@ class Settings:
 
     # the network
     concurrency: int = 500
-    per_host: int = 16
+    per_host: int = 32
+    delay: float = 0.0
+    max_wait: float = 600.0
+    stop_if_failing: float = 0.98  # 0: never
     attempts: int = 3
     memory: int = 1024 * MIB
     connect_timeout: float = 5.0
@@ -47,7 +52,10 @@ class Settings:
     insecure: bool = False
     ca_file: str = ""
     allow_net: tuple[str, ...] = ()
+    opt_outs: str = "honour"  # or "ignore"
+    resolver: tuple[str, ...] = ()  # name servers, "ADDRESS" or "ADDRESS:PORT"; none: the system's
     backoff: float = 2.0  # before the second attempt; set from a program only
+    outage: float = 20.0  # without any answer, until the network counts as down; set from a program only
     # measuring
     workers: int = 0  # 0: one a core
     decode_timeout: float = 10.0
@@ -94,11 +102,14 @@ class Settings:
             )
         if not self.user_agent.strip() or not self.user_agent.isprintable() or not self.user_agent.isascii():
             raise UsageError("--user-agent must say who you are, in printable ASCII.")
+        if self.opt_outs not in ("honour", "ignore"):
+            raise UsageError(f"--opt-outs is one of honour, ignore, not {self.opt_outs!r}.")
         if self.dedup not in ("none", "bytes", "phash"):
             raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
         self._check_encoding()
         self.headers()
         self.networks()
+        self.nameservers()
         self.retried()
 
     def _check_encoding(self) -> None:
@@ -130,6 +141,10 @@ class Settings:
             return tuple(ipaddress.ip_network(one, strict=False) for one in self.allow_net)
         except ValueError as error:
             raise UsageError(f"--allow-net takes a network such as 10.1.0.0/16: {error}.") from error
+
+    def nameservers(self) -> tuple[str, ...]:
+        """The name servers given with --resolver, each as c-ares takes it."""
+        return tuple(_nameserver(one) for one in self.resolver)
 
     def retried(self) -> tuple[str, ...]:
         """The Reasons of older runs that are tried again."""
@@ -170,6 +185,11 @@ class Settings:
             insecure=self.insecure,
             ca_file=Path(self.ca_file) if self.ca_file else None,
             allow_net=self.networks(),
+            opt_outs=self.opt_outs == "honour",
+            delay=self.delay,
+            max_wait=self.max_wait,
+            robots_again=5 * self.backoff,
+            nameservers=self.nameservers(),
         )
 
     def tls(self) -> "SSLContext":
@@ -188,7 +208,13 @@ class Settings:
         """The part that says when to try again."""
         from crawler.retry import RetryPolicy
 
-        return RetryPolicy(attempts=self.attempts, base=self.backoff)
+        return RetryPolicy(attempts=self.attempts, base=self.backoff, max_wait=self.max_wait)
+
+    def manners(self) -> "Manners":
+        """The part that says how hosts are treated."""
+        from crawler.pace import Manners
+
+        return Manners(self.per_host, self.delay, self.max_wait, self.backoff)
 
     def stored(self) -> dict[str, Any]:
         """What the ledger keeps for `crawl DATA`."""
@@ -213,6 +239,10 @@ _ANY = 1 << 62
 _RANGES: dict[str, tuple[float, float]] = {
     "concurrency": (1, 20_000),
     "per_host": (0, _ANY),
+    "delay": (0.0, 3600),
+    "max_wait": (0.0, 3600),
+    "stop_if_failing": (0.0, 1.0),
+    "outage": (0.01, 3600),
     "attempts": (1, 100),
     "memory": (MIB, _ANY),
     "connect_timeout": (0.01, 3600),
@@ -232,6 +262,22 @@ _RANGES: dict[str, tuple[float, float]] = {
     "min_free": (0, _ANY),
     "limit": (0, _ANY),
 }
+
+
+def _nameserver(text: str) -> str:
+    """A name server as c-ares takes it: ADDRESS:PORT, an IPv6 address in brackets."""
+    with_port = re.fullmatch(r"(?:\[(.*)\]|([^:]*))(?::([0-9]{1,5}))?", text)
+    host = (with_port[1] or with_port[2] or "") if with_port else text  # an IPv6 address alone has none
+    port = int(with_port[3] or 53) if with_port else 53
+    try:
+        address = ipaddress.ip_address(host)
+        if not 0 < port < 65_536:
+            raise ValueError(f"{port} is no port")
+    except ValueError as error:
+        raise UsageError(
+            f"--resolver takes addresses of name servers, such as 10.0.0.2 or [fd00::2]:5353: {error}."
+        ) from error
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _flag(name: str) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from crawler.lookups import LookupCounts
+from crawler.robots import RobotsCounts
 from curator.reasons import Reason
 
 
@@ -33,6 +35,8 @@ class Snapshot:
     bytes_now: int  # of bodies received
     in_flight: int  # requests under way
     concurrency: int
+    lookups: LookupCounts  # of host names, by this process
+    robots: RobotsCounts  # requests for robots.txt, by this process
     queues: tuple[Queue, ...]  # in the order of the pipeline
     leased: int  # bytes of --memory in use
     memory: int
@@ -42,9 +46,11 @@ class Snapshot:
     loop_busy: float  # share of the time the event loop was using its core, 0 to 1, lately
     writer_busy: float  # share of the time the writer was committing, 0 to 1, lately
     index_bytes: int  # of the index that finds duplicates, 0 without one
-    limited_by_host: str  # the host whose --per-host bound is what limits the run, "" when none is
+    limited_by_host: str  # the host that is what limits the run, "" when none is
     shards: int  # sealed
     stored: int  # bytes of images saved, in all
+    held_back: str = "is at its bound (--per-host)"  # how `limited_by_host` limits it, for people
+    silent_since: float = 0.0  # the network is down: since when nothing answers, epoch seconds; else 0
 
     @property
     def saved(self) -> int:

@@ -18,14 +18,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from crawler.contact import Contact, Hands
+from crawler.endings import answered, host_down, postponed, saved
+from crawler.failing import FailureShare
 from crawler.fetch import Fetcher
 from crawler.forecast import HostClock
 from crawler.frontier import Frontier
 from crawler.leases import Lease, Leases
-from crawler.records import Failed, Fetched, Link
+from crawler.outage import Network
+from crawler.records import Failed, Fetched, Later, Link
 from crawler.retry import RetryPolicy, next_delay
 from crawler.stock import Stock
-from curator.dataset.records import Event, Image, Postponed, Verdict
+from curator.dataset.records import Event, Verdict
 from curator.dataset.writer import BATCH_EVENTS, Writer
 from curator.duplicates import DuplicateIndex
 from curator.encoding import Encoding
@@ -64,8 +68,17 @@ class Stages:
     """Moves links from the frontier through the network and the workers to the writer."""
 
     def __init__(
-        self, parts: Parts, *, concurrency: int, rules: Rules, retrying: RetryPolicy, batch_images: int
+        self,
+        parts: Parts,
+        *,
+        concurrency: int,
+        rules: Rules,
+        retrying: RetryPolicy,
+        batch_images: int,
+        outage: float = 20.0,
+        most_failing: float = 0.0,
     ) -> None:
+        """`outage`: seconds without any answer that make one; `most_failing`: see `crawler.failing`."""
         self.uncommitted = 0  # links being fetched, or fetched and not yet committed
         self._handed_over = 0  # of those, judged and with the writer
         self.bound = 2 * concurrency + BATCH_EVENTS
@@ -83,6 +96,12 @@ class Stages:
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits
+        self._failing = FailureShare(most_failing)
+        self.gave_up = False  # since nearly all verdicts were failures
+        hands = Hands(self._fetcher.probe, self._settle_failure, self._give_up, self._give_back, self._go.set)
+        self.contact = Contact(self._frontier, Network(outage), hands)
+        self._stock.on_given_up = self.give_up
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until every link is decided and durable, or, once `stop` is set, until what is under way is."""
@@ -91,8 +110,10 @@ class Stages:
                 helpers = [stages.create_task(self._measure()) for _ in range(2 * self._pool.workers)]
                 helpers.append(stages.create_task(self._stock.keep(self._go.set)))
                 helpers.append(stages.create_task(self._heed(stop)))
+                helpers.append(stages.create_task(self.contact.watch()))
                 await self._dispatch(stages)
                 await self._drain()
+                await self.contact.close()
                 for helper in helpers:
                     helper.cancel()
 
@@ -121,37 +142,65 @@ class Stages:
         """Begin exchanges while there is a link, a slot and room for what it will bring."""
         while not self._stopping:
             self._go.clear()
-            while self._frontier.in_flight < self._concurrency and self.uncommitted < self.bound:
-                link = self._frontier.take()
+            now = time.monotonic()
+            while (
+                self._frontier.in_flight < self._concurrency
+                and self.uncommitted < self.bound
+                and not self.contact.down
+            ):
+                link = self._frontier.take(now)
                 if link is None:
+                    self._set_alarm(now)
                     break
                 self.uncommitted += 1
+                self.contact.began(now)
                 stages.create_task(self._fetch(link))
             self._stock.taken()
             if self._stock.ended:
                 return
+            if not self._frontier.in_flight:
+                self.contact.look()
             await self._go.wait()
+
+    def _set_alarm(self, now: float) -> None:
+        """Look again when the first host that waits may be served."""
+        wakes_at = self._frontier.wakes_at
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if wakes_at is not None:
+            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._go.set)
 
     async def _drain(self) -> None:
         """Wait until all that was begun is durable."""
         while self.uncommitted:
+            if not self._frontier.in_flight:
+                self.contact.drop()
             self._idle.clear()
             self._writer.hurry()
-            await self._idle.wait()
+            if self.uncommitted:
+                await self._idle.wait()
 
     async def _fetch(self, link: Link) -> None:
+        began = time.monotonic()
         if self.hosts is not None:
-            self.hosts.begin(link.host, time.monotonic())
+            self.hosts.begin(link.host, began)
         result = await self._fetcher.fetch(link)
+        now = time.monotonic()
         if self.hosts is not None:
-            self.hosts.end(link.host, time.monotonic())
-        self._frontier.release(link.host)
+            self.hosts.end(link.host, now)
+        if isinstance(result, Later):
+            self._frontier.keep_gap(link.host, result.gap, now + result.seconds - result.gap)
+            self._frontier.release(link.host, now)
+            self._hand_over(postponed(link, time.time() + result.seconds, charged=0))
+        else:
+            self.contact.ended(result, began, now)
         self._stock.released(link.host)
         self._go.set()
+        if self._stopping:
+            self._idle.set()  # what is held may be all that is left
         self.attempts += 1
-        if isinstance(result, Failed):
-            self._settle_failure(result)
-        else:
+        if isinstance(result, Fetched):
             self.bytes += result.size
             await self.bodies.put(result)
 
@@ -165,6 +214,7 @@ class Stages:
                 self.count_workers(-1)
             for fetched, one in zip(batch, measured, strict=True):
                 self._judge(fetched, one)
+            del batch, fetched  # their leases may be given back: nothing is kept while waiting for the next
 
     def count_workers(self, change: int = 0) -> None:
         """Add up how long workers had something to do; `change` in the batches they have."""
@@ -191,42 +241,21 @@ class Stages:
         if (found := self._index.find(measures)) is not None:
             reason, original, distance = found
             return self._drop(fetched, reason, duplicate_of=original, distance=distance)
-        self._index.add(fetched.link.uid, measures)
         return self._save(fetched, measures, remade)
 
     def _save(self, fetched: Fetched, measures: Measures, remade: Remade | None) -> None:
+        self._index.add(fetched.link.uid, measures)
         if remade is not None:
             fetched.lease.exchange(remade.stored.bytes)
-        image = Image(
-            body=fetched.body if remade is None else (remade.body,),
-            size=fetched.size if remade is None else remade.stored.bytes,
-            measures=measures,
-            stored=None if remade is None else remade.stored,
-            final_url=fetched.final_url,
-            http_status=fetched.http_status,
-            content_type=fetched.content_type,
-            etag=fetched.etag,
-            last_modified=fetched.last_modified,
-            fetched_at=fetched.fetched_at,
-        )
         self._leases[fetched.link.uid] = fetched.lease
-        self._decide(
-            fetched.link,
-            Reason.SAVED,
-            http_status=fetched.http_status,
-            image=image,
-            final_url=_elsewhere(fetched.link, fetched.final_url),
-        )
+        self._decide(saved(fetched, measures, remade))
         if self._memory.waiting:
             self._writer.hurry()
 
     def _drop(self, fetched: Fetched, reason: Reason, detail: str = "", **more: Any) -> None:
         """A body that is not to be saved: its memory is free at once."""
         fetched.lease.release()
-        final_url = _elsewhere(fetched.link, fetched.final_url)
-        self._decide(
-            fetched.link, reason, http_status=fetched.http_status, detail=detail, final_url=final_url, **more
-        )
+        self._decide(answered(fetched, reason, detail=detail, **more))
 
     def _settle_failure(self, failed: Failed) -> None:
         """A failed attempt is tried again later, or its Reason is the verdict."""
@@ -239,27 +268,37 @@ class Stages:
             random.random(),  # noqa: S311 - spreads load
         )
         if delay is None:
-            self._decide(
-                link,
-                failed.reason,
-                http_status=failed.http_status,
-                detail=failed.detail,
-                final_url=_elsewhere(link, failed.final_url),
-            )
+            self._decide(answered(failed, failed.reason, detail=failed.detail))
         else:
-            due = time.time() + delay
-            self._hand_over(Postponed(link.uid, link.row, due, link.attempts + 1, link.tries + 1))
+            self._hand_over(postponed(link, time.time() + delay, charged=1))
 
-    def _decide(self, link: Link, reason: Reason, **facts: Any) -> None:
-        self._hand_over(Verdict(link.uid, link.row, reason, link.attempts + 1, link.tries + 1, **facts))
+    def _give_up(self, host: str, links: Sequence[Link]) -> None:
+        """A host does not answer: `links` end here, and so do those that follow while it is given up."""
+        for link in links:
+            self.give_up(link)
+        self._stock.released(host)
+
+    def give_up(self, link: Link) -> None:
+        """End a link without an attempt, since its host does not answer."""
+        self.uncommitted += 1
+        self._hand_over(host_down(link))
+
+    def _give_back(self, links: Sequence[Link]) -> None:
+        """Links whose attempts are as if they had never been."""
+        self.uncommitted -= len(links)
+        self._stock.returned(links)
+        self._go.set()
+        if not self.uncommitted:
+            self._idle.set()
+
+    def _decide(self, verdict: Verdict) -> None:
+        if self._failing.add(verdict.reason):
+            self._stopping = self.gave_up = True
+            self._go.set()
+        self._hand_over(verdict)
 
     def _hand_over(self, event: Event) -> None:
         self._handed_over += 1
         self._writer.put(event)
         if self._handed_over == self.uncommitted and not self._frontier.ready:
             self._writer.hurry()  # nothing else is under way: no batch would fill
-
-
-def _elsewhere(link: Link, final_url: str) -> str:
-    """The final URL where a redirect led away, else nothing: the ledger need not say every URL twice."""
-    return final_url if final_url != link.url else ""

@@ -10,6 +10,8 @@ A page that brought little is followed by a rest, so that scanning past full hos
 thread at most. When a whole pass brought nothing, `_exhausted` keeps further drawing to a page a second.
 Both end early when a backlog runs dry or rows are added.
 
+A host that is given up keeps nothing: its links end as they are drawn, one page ahead of the writer at most.
+
 The end: nothing held, nothing waiting, all lists read, and one more whole pass finds nothing.
 """
 
@@ -58,6 +60,7 @@ class Stock:
         self.ended = False
         self._draw, self._frontier, self._low = draw, frontier, low
         self._on_hungry = on_hungry
+        self.on_given_up: Callable[[Link], None] = _nobody  # is handed the links of hosts that are given up
         self._held: set[bytes] = set()
         self._released: set[bytes] = set()
         self._backlog: dict[str, deque[Link]] = {}
@@ -72,7 +75,9 @@ class Stock:
 
     @property
     def hungry(self) -> bool:
-        """Whether the frontier is short of links that may be fetched now."""
+        """Whether the frontier is short of links that may be fetched now, and memory has room for more."""
+        if len(self._held) > 2 * PAGE + 3 * self._low:
+            return False  # the writer is behind: only links of hosts given up come so fast
         return self._frontier.ready < self._low or not self._frontier.open_hosts
 
     async def keep(self, on_stocked: Callable[[], None]) -> None:
@@ -97,7 +102,8 @@ class Stock:
         """An attempt at `host` ended, and the frontier knows: its backlog may move up."""
         lines = self._backlog.get(host)
         if lines:
-            while lines and self._frontier.offer(lines[0]):
+            now = time.monotonic()
+            while lines and self._move_up(lines[0], now):
                 lines.popleft()
                 self._backlogged -= 1
             if not lines:
@@ -105,6 +111,16 @@ class Stock:
                 self._dry = True
         if self.hungry:
             self._changed.set()
+
+    def returned(self, links: Sequence[Link]) -> None:
+        """These attempts never were: the ledger still holds their links as they were drawn."""
+        for link in links:
+            self._held.discard(link.uid)
+            if link.tries:
+                self.waiting += 1
+                self._next_due = 0.0
+        self._resume_at, self._exhausted = 0.0, False
+        self._changed.set()
 
     def committed(self, events: Sequence[Event]) -> None:
         """These events are durable: their links are no longer held."""
@@ -203,17 +219,24 @@ class Stock:
 
     def _accept(self, links: Sequence[Link]) -> int:
         """Hold those links that are not held, in the frontier or the backlog; how many."""
-        before = len(self._held)
+        before, now = len(self._held), time.monotonic()
         for link in links:
             if link.uid in self._held or link.uid in self._released:
                 continue
-            if link.host not in self._backlog and self._frontier.offer(link):
+            if link.host not in self._backlog and self._move_up(link, now):
                 self._held.add(link.uid)
             elif self._backlogged < PAGE:
                 self._backlog.setdefault(link.host, deque()).append(link)
                 self._backlogged += 1
                 self._held.add(link.uid)
         return len(self._held) - before
+
+    def _move_up(self, link: Link, now: float) -> bool:
+        """Whether a link may leave the ledger or the backlog: into the frontier, or to its end."""
+        if self._frontier.given_up(link.host, now):
+            self.on_given_up(link)
+            return True
+        return self._frontier.offer(link, now)
 
     def _read_page(self, after: bytes) -> tuple[list[Link], bool]:
         drawn, last = self._draw.page(after)
@@ -243,6 +266,10 @@ def open_draw(opened: Opened, totals: Totals) -> Iterator[tuple[Draw, int, int]]
             yield draw, totals.counts.get(PENDING, 0) + waiting, waiting
     finally:
         draw.close()
+
+
+def _nobody(link: Link) -> None:
+    raise AssertionError(f"nobody takes links of hosts that are given up: {link.url}")
 
 
 def _link(drawn: Drawn) -> Link:

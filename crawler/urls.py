@@ -7,6 +7,7 @@ host is IDNA-encoded and each illegal byte percent-encoded, nothing more.
 
 import re
 from functools import lru_cache
+from ipaddress import IPv6Address
 from typing import NamedTuple
 from urllib.parse import urljoin
 
@@ -115,6 +116,8 @@ def _judged(host: str) -> tuple[str, Address | None]:
         address = literal(host[1:-1] if host.startswith("[") else host)
     except ValueError as error:
         raise BadUrl("malformed address") from error
+    if host.startswith("[") and not isinstance(address, IPv6Address):
+        raise BadUrl("malformed address")
     if address is not None:
         return str(address), address
     if not _NAME.fullmatch(host):

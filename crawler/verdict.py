@@ -47,12 +47,15 @@ _NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 class Refused(Exception):
     """An exchange that gives no body, for a Reason of our own finding."""
 
-    def __init__(self, reason: Reason, detail: str = "", retry_after: float | None = None) -> None:
-        """`retry_after`: seconds the server asked for, if it did."""
+    def __init__(
+        self, reason: Reason, detail: str = "", retry_after: float | None = None, status: int = 0
+    ) -> None:
+        """`retry_after`: seconds the server asked for, if it did; `status`: of another answer than the last."""
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        self.status = status
 
 
 def status_reason(status: int) -> Reason:

@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -158,6 +159,14 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
             "requests_per_second": rates.requests,
             "bytes_per_second": rates.bytes,
             "eta_seconds": rates.eta,
+            "lookups": {
+                "found": snapshot.lookups.found,
+                "missing": snapshot.lookups.missing,
+                "failed": snapshot.lookups.failed,
+                "under_way": snapshot.lookups.under_way,
+                "seconds": round(snapshot.lookups.seconds, 1),
+            },
+            "robots_txt": asdict(snapshot.robots),
             "queues": {one.name: [one.filled, one.bound] for one in snapshot.queues},
             "memory": [snapshot.leased, snapshot.memory],
             "workers_busy": snapshot.workers_busy,
@@ -166,6 +175,7 @@ def json_progress(snapshot: Snapshot, rates: Rates, bottleneck: str) -> str:
             "restarts": snapshot.restarts,
             "shards": snapshot.shards,
             "stored_bytes": snapshot.stored,
+            "silent_since": snapshot.silent_since or None,
             "bottleneck": bottleneck,
         }
     )
@@ -193,6 +203,10 @@ def _rows(snapshot: Snapshot, rates: Rates, bottleneck: str) -> list[tuple[str, 
         ("limit", Text(bottleneck, style="yellow")),
         ("reasons", _reasons(snapshot)),
     ]
+    if snapshot.lookups.ended or snapshot.lookups.under_way:
+        rows.insert(3, ("names", Text(_lookups(snapshot))))
+    if snapshot.robots.asked:
+        rows.insert(3, ("robots.txt", Text(_robots(snapshot))))
     if snapshot.waiting:
         rows.insert(3, ("retries", Text(f"{snapshot.waiting:,} wait for their time")))
     return rows
@@ -242,6 +256,21 @@ def _work(snapshot: Snapshot) -> str:
     if snapshot.index_bytes:
         parts.append(f"duplicates index {size(snapshot.index_bytes)}")
     return "   ".join(parts)
+
+
+def _lookups(snapshot: Snapshot) -> str:
+    looked = snapshot.lookups
+    parts = [
+        f"{looked.ended:,} looked up in {1000 * looked.seconds / max(1, looked.ended):,.0f} ms each",
+        f"{looked.missing:,} missing, {looked.failed:,} failed",
+        f"{looked.under_way:,} under way",
+    ]
+    return "   ".join(parts)
+
+
+def _robots(snapshot: Snapshot) -> str:
+    robots = snapshot.robots
+    return f"{robots.asked:,} asked for   {robots.failed:,} failed   {robots.under_way:,} under way"
 
 
 def _reasons(snapshot: Snapshot) -> Text:

@@ -24,6 +24,12 @@ class DiskFull(CurateError):
     exit_code = 4
 
 
+class NearlyAllFailed(CurateError):
+    """Stopped before the end since nearly everything failed that may not fail another time; resumable."""
+
+    exit_code = 3
+
+
 class Interrupted(CurateError):
     """Stopped before the end, resumable."""
 

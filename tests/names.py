@@ -3,24 +3,30 @@
 import socket
 import struct
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Self
 
-NXDOMAIN, SERVFAIL = 3, 2
+NXDOMAIN, SERVFAIL, REFUSED = 3, 2, 5
 SILENT: tuple[str, ...] = ("silent",)
+_ADDRESS_KINDS = {1: 4, 28: 16}  # A and AAAA: bytes of each
 
-# what a name answers: addresses, an error code, or nothing at all
-Answers = Mapping[str, Sequence[str] | int]
+# what a name answers: addresses, the name it is an alias of, an error code, or nothing at all...
+Answer = Sequence[str] | int
+# ...or what it answers to its first, second, ... question of a kind, A and AAAA apart
+Answers = Mapping[str, Answer | Callable[[int], Answer]]
 
 
 class Names:
     """Answers A and AAAA questions over UDP from a thread; other names do not exist."""
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, answers: Answers, ttl: int = 0) -> None:
+        """Give every record a time to live of `ttl` seconds. 0: what is not asked again was kept by us."""
+        self._answers, self._ttl = answers, ttl
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._times: Counter[tuple[str, int]] = Counter()
         self.asked: list[str] = []
 
     def __enter__(self) -> Self:
@@ -52,17 +58,30 @@ class Names:
         asked, (kind, _) = question[12 : at + 5], struct.unpack(">HH", question[at + 1 : at + 5])
         name = ".".join(labels).lower()
         self.asked.append(name)
-        answer = self._answers.get(name, NXDOMAIN)
+        self._times[name, kind] += 1
+        answer = self._answer(name, kind)
         if answer == SILENT:
             return None
         code = answer if isinstance(answer, int) else 0
-        found = [] if isinstance(answer, int) else [ip_address(one).packed for one in answer]
-        records = [one for one in found if len(one) == (4 if kind == 1 else 16)]
+        records = [] if isinstance(answer, int) else self._records(answer, kind)
         head = question[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(records), 0, 0)
-        # c00c points back at the name asked for
-        return head + asked + b"".join(_record(kind, one) for one in records)
+        return head + asked + b"".join(records)
 
+    def _answer(self, name: str, kind: int) -> Answer:
+        answer = self._answers.get(name, NXDOMAIN)
+        return answer(self._times[name, kind]) if callable(answer) else answer
 
-def _record(kind: int, packed: bytes) -> bytes:
-    # time to live 0: what is not asked again was kept by the resolver itself
-    return b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(packed)) + packed
+    def _records(self, answer: Sequence[str], kind: int) -> list[bytes]:
+        if isinstance(answer, str):  # an alias, and what it stands for
+            target = self._answer(answer, kind)
+            wire = b"".join(bytes([len(label)]) + label.encode() for label in answer.split(".")) + b"\0"
+            assert not isinstance(target, int)
+            return [self._record(b"\xc0\x0c", 5, wire), *self._addresses(wire, target, kind)]
+        return self._addresses(b"\xc0\x0c", answer, kind)  # c00c points back at the name asked for
+
+    def _addresses(self, owner: bytes, answer: Sequence[str], kind: int) -> list[bytes]:
+        found = [ip_address(one).packed for one in answer]
+        return [self._record(owner, kind, one) for one in found if len(one) == _ADDRESS_KINDS[kind]]
+
+    def _record(self, owner: bytes, kind: int, data: bytes) -> bytes:
+        return owner + struct.pack(">HHIH", kind, 1, self._ttl, len(data)) + data

@@ -69,11 +69,13 @@ class Log:
         self.path = path
 
     def requests(self, path: str | None = None) -> list[Request]:
-        """Everything asked so far, or what was asked of one path."""
+        """Everything asked so far but for robots.txt, or what was asked of one path."""
         # what follows the last line end is being written just now
         lines = self.path.read_text().split("\n")[:-1] if self.path.exists() else []
         asked = [Request(**json.loads(line)) for line in lines]
-        return [request for request in asked if path in (None, request.path)]
+        if path is None:
+            return [request for request in asked if request.path != "/robots.txt"]
+        return [request for request in asked if request.path == path]
 
 
 class Server:

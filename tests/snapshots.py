@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from crawler.lookups import LookupCounts
+from crawler.robots import RobotsCounts
 from crawler.snapshot import Queue, Snapshot
 from curator.reasons import Reason
 
@@ -23,6 +25,8 @@ def a_snapshot(**changes: Any) -> Snapshot:
         "bytes_now": 40_000_000,
         "in_flight": 50,
         "concurrency": 500,
+        "lookups": LookupCounts(),
+        "robots": RobotsCounts(),
         "queues": (Queue("links", 10, 100), Queue("bodies", 5, 100), Queue("verdicts", 0, 100)),
         "leased": 1 << 20,
         "memory": 1 << 30,

@@ -110,16 +110,16 @@ def test_bodies_of_unknown_length_share_a_small_memory(tmp_path: Path, framing: 
 
 @contextmanager
 def never_accepting() -> Iterator[int]:
-    """A port whose queue of connections is full: further ones are not answered at all."""
+    """A port of all addresses whose queue of connections is full: further ones are not answered at all."""
     with ExitStack() as sockets:
         listener = sockets.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind(("0.0.0.0", 0))
         listener.listen(0)
         while True:
             caller = sockets.enter_context(socket.socket())
             caller.settimeout(0.1)
             try:
-                caller.connect(listener.getsockname())
+                caller.connect(("127.0.0.1", listener.getsockname()[1]))
             except TimeoutError:
                 break
         yield listener.getsockname()[1]
@@ -129,7 +129,8 @@ def test_cancelled_connects_harm_no_other_connection(tmp_path: Path):
     """Thousands of connects given up among good requests: every saved body is its own URL's."""
     with SiteProcess(tmp_path / "log") as site, never_accepting() as dead:
         good = {url: image_bytes(n) for n, url in enumerate(site.links(900)) if not behaviour(n)}
-        bad = [f"http://127.0.0.1:{dead}/{n}.jpg" for n in range(600)]
+        # each of a host of its own: one that is found dead is asked no more
+        bad = [f"http://127.0.{1 + n // 200}.{1 + n % 200}:{dead}/{n}.jpg" for n in range(600)]
         links = [*good, *bad]
         random.Random(1).shuffle(links)
         lists = [write_list(tmp_path / "urls.txt", links)]

@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_as_itself(tmp_path: Path, asked_since):
         return await running
 
     with Site() as site:
-        urls = [site.add(f"/busy/{n}", BUSY) for n in range(60)]
+        urls = [site.add(f"/broken/{n}", Answer(status=500)) for n in range(60)]
         lists = [write_list(tmp_path / "urls.txt", urls)]
         crawled = asyncio.run(interrupted(lists))
         assert not crawled.finished

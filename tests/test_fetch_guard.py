@@ -80,3 +80,20 @@ async def test_the_socket_itself_is_guarded(site, monkeypatch):
     settings = replace(SETTINGS, allow_net=())
     assert reasons(await fetch(site.url("/a", "localhost"), settings=settings)) == ["forbidden_address"]
     assert site.requests() == []
+
+
+async def test_nothing_of_ours_or_theirs_travels(site, monkeypatch, tmp_path):
+    """Redirects and cookies change nothing in what is sent, and passwords of this machine stay here."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with Site(addresses=("127.0.0.3",)) as other:
+        there = other.add("/there", Answer(PICTURE, headers={"Set-Cookie": "c=3"}))
+        over = other.add("/over", Answer(b"", 302, {"Location": "/there", "Set-Cookie": "b=2; Path=/"}))
+        here = site.add("/here", Answer(b"", 302, {"Location": over, "Set-Cookie": "a=1; Domain=127.0.0.3"}))
+        assert reasons(await fetch(here, there, here)) == ["saved"] * 3
+        sent = [*site.requests(), *other.requests()]
+    assert len(sent) == 7
+    assert {frozenset(one.headers) for one in sent} == {
+        frozenset(("host", "user-agent", "accept", "accept-encoding"))
+    }

@@ -1,13 +1,14 @@
-"""The frontier: bounds kept, hosts served in turn, nothing remembered for nothing."""
+"""The frontier: bounds kept, hosts served in turn and when their time has come, nothing remembered for nothing."""
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from crawler.frontier import Frontier
+from crawler.pace import Manners, Outcome
 from crawler.records import Link
 
 
@@ -16,69 +17,158 @@ def link(host: str, row: int = 0) -> Link:
     return Link(b"", row, f"http://{host}/{row}", host)
 
 
+def frontier_of(*hosts: str, per_host: int = 1, **more: float) -> Frontier:
+    """A frontier with one link for each name."""
+    made = Frontier(Manners(per_host, **more))
+    for row, host in enumerate(hosts):
+        assert made.offer(link(host, row), 0.0)
+    return made
+
+
+def hosts(frontier: Frontier, now: float = 0.0) -> list[str]:
+    """The hosts of all links that can be taken now."""
+    taken = []
+    while (one := frontier.take(now)) is not None:
+        taken.append(one.host)
+    return taken
+
+
 def test_hosts_are_served_in_turn():
     """A host with many links does not delay one that has few."""
-    frontier = Frontier(per_host=0)
-    for host in ("big", "big", "big", "big", "small", "other"):
-        frontier.offer(link(host))
-    taken = [frontier.take() for _ in range(6)]
-    assert [one.host for one in taken] == ["big", "small", "other", "big", "big", "big"]
-    assert frontier.take() is None
+    frontier = frontier_of("big", "big", "big", "big", "small", "other", per_host=0)
+    assert hosts(frontier) == ["big", "small", "other", "big", "big", "big"]
 
 
 def test_a_host_holds_its_share_and_no_more():
-    """At `share` times its bound, ready or in flight, further links of a host stay in the ledger."""
-    frontier = Frontier(per_host=2, share=4)
-    assert [frontier.offer(link("a", row)) for row in range(9)] == [True] * 8 + [False]
-    frontier.take()
-    assert not frontier.offer(link("a"))
-    frontier.release("a")
-    assert frontier.offer(link("a"))
+    """At four times its bound, ready or in flight, further links of a host stay in the ledger."""
+    frontier = Frontier(Manners(2))
+    assert [frontier.offer(link("a", row), 0.0) for row in range(9)] == [True] * 8 + [False]
+    frontier.take(0.0)
+    assert not frontier.offer(link("a"), 0.0)
+    frontier.release("a", 0.0)
+    assert frontier.offer(link("a"), 0.0)
     assert frontier.held("a") == 8
 
 
 def test_a_released_slot_is_used_again():
     """At its bound a host waits; when an attempt ends its next link is served, in order."""
-    frontier = Frontier(per_host=1)
-    for row in (1, 2):
-        frontier.offer(link("a", row))
-    assert frontier.take() == link("a", 1)
-    assert frontier.take() is None
-    frontier.release("a")
-    assert frontier.take() == link("a", 2)
+    frontier = frontier_of("a", "a")
+    assert frontier.take(0.0) == link("a", 0)
+    assert frontier.take(0.0) is None
+    frontier.release("a", 0.0)
+    assert frontier.take(0.0) == link("a", 1)
 
 
-def test_the_host_that_limits_the_run_is_named():
-    """Only while bounds alone keep everything ready waiting, and then the one with most links."""
-    frontier = Frontier(per_host=1)
-    for host in ("a", "b", "b", "b", "a"):
-        frontier.offer(link(host))
-    assert frontier.limited_by_host is None
-    frontier.take()
-    assert frontier.limited_by_host is None
-    frontier.take()
-    assert frontier.limited_by_host == "b"
-    frontier.release("a")
-    assert frontier.limited_by_host is None
+def test_a_wait_moves_the_line_and_nobody_elses():
+    """A host that asked for ten seconds is served after ten seconds, the others at once."""
+    frontier = frontier_of("a", "a", "b")
+    frontier.take(0.0)
+    frontier.ended("a", Outcome.PUSHED, 0.0, 1.0, asked=10.0)
+    frontier.release("a", 1.0)
+    assert hosts(frontier, 1.0) == ["b"]
+    assert frontier.wakes_at == 11.0
+    assert hosts(frontier, 10.9) == []
+    assert hosts(frontier, 11.0) == ["a"]
+
+
+def test_a_wait_is_remembered_without_links():
+    """A host that has nothing left when it asks for a wait is not asked early when it has again."""
+    frontier = frontier_of("a")
+    frontier.take(0.0)
+    frontier.ended("a", Outcome.PUSHED, 0.0, 1.0, asked=10.0)
+    frontier.release("a", 1.0)
+    frontier.offer(link("a"), 2.0)
+    assert hosts(frontier, 2.0) == []
+    assert hosts(frontier, 11.0) == ["a"]
+
+
+def test_a_delay_lies_between_starts():
+    """With --delay a host gets one request in that time, however many slots it has."""
+    frontier = frontier_of("a", "a", "b", per_host=4, delay=3.0)
+    assert [hosts(frontier, now) for now in (0.0, 2.9, 3.0)] == [["a", "b"], [], ["a"]]
+
+
+def test_a_dead_host_gives_up_what_it_holds():
+    """With the failure that makes it dead come its ready links; a trial is let in when its time has come."""
+    frontier = frontier_of(*["a"] * 10, per_host=8)
+    dropped = None
+    for now in (0.0, 10.0, 20.0, 40.0):
+        assert frontier.take(now) is not None
+        dropped = frontier.ended("a", Outcome.LOST, now, now + 1)
+        frontier.release("a", now + 1)
+    assert [one.row for one in dropped or []] == [4, 5, 6, 7, 8, 9]
+    assert frontier.ready == 0
+    assert frontier.given_up("a", 70.9)
+    assert not frontier.given_up("a", 71.0)
+    assert [frontier.offer(link("a"), 71.0) for _ in range(2)] == [True, False]
+    assert not frontier.given_up("b", 0.0)
+
+
+def test_what_limits_the_run_is_named():
+    """Only while hosts alone keep everything ready waiting, and then the one with most links, and how."""
+    frontier = frontier_of("a", "b", "b", "b", "a")
+    assert frontier.limited_by_host(0.0) is None
+    frontier.take(0.0)
+    assert frontier.limited_by_host(0.0) is None
+    frontier.take(0.0)
+    assert frontier.limited_by_host(0.0) == ("b", "is at its bound (--per-host)")
+    frontier.ended("b", Outcome.PUSHED, 0.0, 0.0, asked=10.0)
+    assert frontier.limited_by_host(1.0) == ("b", "is waited for, 9 s more")
+
+
+def test_a_slot_can_be_borrowed():
+    """A request that is no link's counts like one, and comes when its host may be asked only."""
+    frontier = frontier_of("a")
+    assert frontier.borrow("a", 0.0)
+    assert not frontier.borrow("a", 0.0)
+    assert frontier.take(0.0) is None
+    assert frontier.in_flight == 1
+    frontier.release("a", 0.0)
+    assert hosts(frontier) == ["a"]
+
+
+def test_the_longest_at_rest_are_forgotten():
+    """Of hosts without links the last few are remembered, with what they bear."""
+    frontier = Frontier(Manners(), remembered=2)
+    for name in "abc":
+        for row in range(4):
+            frontier.offer(link(name, row), 0.0)
+        for _ in range(4):
+            frontier.take(0.0)
+            frontier.ended(name, Outcome.GOOD, 0.0, 1.0)
+        for _ in range(4):
+            frontier.release(name, 1.0)
+    assert list(frontier._resting) == ["b", "c"]
+    assert not frontier._hosts
+    for row in range(20):
+        frontier.offer(link("c", row), 2.0)
+    assert len(hosts(frontier, 2.0)) == 7
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(1, 3), st.integers(0, 2**32))
 def test_no_host_starves(sizes, bound, seed):
-    """A host with a ready link and a free slot is passed over at most once by each other host."""
-    dice, frontier = random.Random(seed), Frontier(bound, share=6)
+    """A host with a ready link, a free slot and no wait is passed over at most once by each other host."""
+    dice, frontier = random.Random(seed), Frontier(Manners(bound), share=6)
     ready = {f"h{number}": size for number, size in enumerate(sizes)}
     for host, size in ready.items():
-        assert all(frontier.offer(link(host, row)) for row in range(size))
+        assert all(frontier.offer(link(host, row), 0.0) for row in range(size))
     passed: Counter[str] = Counter()  # times a host was passed over while it could have been served
     flying: list[str] = []
+    now = 0.0
     while frontier.ready:
-        if flying and (frontier.limited_by_host or dice.random() < 0.4):
-            frontier.release(flying.pop(dice.randrange(len(flying))))
+        now += dice.random()
+        taken = None if dice.random() < 0.4 else frontier.take(now)
+        if taken is None:
+            if flying:
+                name = flying.pop(dice.randrange(len(flying)))
+                outcome = dice.choice([Outcome.GOOD, Outcome.ODD, Outcome.PUSHED])
+                frontier.ended(name, outcome, now - 1, now, dice.choice([None, 0.5]))
+                frontier.release(name, now)
             continue
-        taken = frontier.take()
         for host in ready:
-            if ready[host] and flying.count(host) < bound:
-                passed[host] += 1
+            pace = frontier._hosts[host].pace if host in frontier._hosts else None
+            able = ready[host] and pace and flying.count(host) < pace.slots and pace.free_at <= now
+            passed[host] = passed[host] + 1 if able else 0
         assert max(passed.values()) <= len(sizes)
         ready[taken.host] -= 1
         passed[taken.host] = 0
@@ -86,49 +176,91 @@ def test_no_host_starves(sizes, bound, seed):
 
 
 class Schedule(RuleBasedStateMachine):
-    """Any order of offers, takes and releases."""
+    """Any order of offers, takes and ends, while time passes."""
 
-    bound, share = 2, 3
+    bound, share, delay, max_wait = 5, 3, 0.25, 50.0
 
     def __init__(self):
         super().__init__()
-        self.frontier = Frontier(self.bound, self.share)
+        manners = Manners(self.bound, self.delay, self.max_wait, backoff=1.0)
+        self.frontier = Frontier(manners, self.share, remembered=2)
+        self.now = 0.0
         self.ready: Counter[str] = Counter()
-        self.flying: Counter[str] = Counter()
+        self.flying: dict[str, list[float]] = defaultdict(list)  # when each began
+        self.not_before: dict[str, float] = {}  # what a host asked for
+        self.last_start: dict[str, float] = {}
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 0.3, 3.0, 60.0]))
+    def pass_time(self, seconds):
+        """Time passes."""
+        self.now += seconds
 
     @rule(host=st.sampled_from("abcd"))
     def offer(self, host):
-        """Taken in while the host has room."""
-        room = self.ready[host] + self.flying[host] < self.bound * self.share
-        assert self.frontier.offer(link(host)) == room
-        self.ready[host] += room
+        """Taken in while the host has room, and never beyond its share."""
+        if self.frontier.given_up(host, self.now):
+            return
+        held = self.ready[host] + len(self.flying[host])
+        accepted = self.frontier.offer(link(host), self.now)
+        if held >= self.bound * self.share:
+            assert not accepted
+        if not held:
+            assert accepted
+        self.ready[host] += accepted
 
     @rule()
     def take(self):
-        """Served exactly when some host can be."""
-        able = [host for host in self.ready if self.ready[host] and self.flying[host] < self.bound]
-        taken = self.frontier.take()
-        assert (taken is not None) == bool(able)
-        if taken:
-            assert taken.host in able
-            self.ready[taken.host] -= 1
-            self.flying[taken.host] += 1
+        """A bound, a wait and a gap hold for whoever is served."""
+        taken = self.frontier.take(self.now)
+        if taken is None:
+            return
+        host = taken.host
+        assert self.ready[host]
+        assert len(self.flying[host]) < self.bound
+        assert self.now >= self.not_before.get(host, 0.0)
+        assert self.now >= self.last_start.get(host, -1.0) + self.delay
+        assert not self.frontier.given_up(host, self.now)
+        self.ready[host] -= 1
+        self.flying[host].append(self.now)
+        self.last_start[host] = self.now
 
-    @precondition(lambda self: self.flying.total())
-    @rule(data=st.data())
-    def release(self, data):
-        """Any attempt may end."""
-        host = data.draw(st.sampled_from(sorted(+self.flying)))
-        self.frontier.release(host)
-        self.flying[host] -= 1
+    @precondition(lambda self: any(self.flying.values()))
+    @rule(data=st.data(), outcome=st.sampled_from(Outcome), asked=st.sampled_from([None, 0.0, 7.0, 1e9]))
+    def end(self, data, outcome, asked):
+        """Any attempt may end, in any way."""
+        host = data.draw(st.sampled_from(sorted(host for host, began in self.flying.items() if began)))
+        began = self.flying[host].pop(0)
+        dropped = self.frontier.ended(host, outcome, began, self.now, asked)
+        if dropped is not None:
+            assert len(dropped) == self.ready[host]
+            self.ready[host] = 0
+        if outcome is Outcome.PUSHED and asked:
+            wait = self.now + min(asked, self.max_wait)
+            self.not_before[host] = max(self.not_before.get(host, 0.0), wait)
+        self.frontier.release(host, self.now)
+
+    @rule()
+    def serve_all(self):
+        """Nobody starves: once enough time has passed, whatever is ready is served."""
+        self.now += 10_000.0
+        while self.frontier.ready:
+            before = self.frontier.ready
+            self.take()
+            if self.frontier.ready == before:  # slots are taken
+                host = next(host for host, began in self.flying.items() if began and self.ready[host])
+                self.flying[host].pop(0)
+                self.frontier.ended(host, Outcome.GOOD, self.now, self.now)
+                self.frontier.release(host, self.now)
+            self.now += self.delay
 
     @invariant()
     def counts_hold(self):
-        """Counts are true, and a host with nothing is forgotten."""
-        assert (self.frontier.ready, self.frontier.in_flight) == (self.ready.total(), self.flying.total())
-        able = [host for host in self.ready if self.ready[host] and self.flying[host] < self.bound]
-        assert self.frontier.open_hosts == len(able)
-        assert set(self.frontier._hosts) == set(+self.ready) | set(+self.flying)
+        """Counts are true, and of hosts with nothing only a few are remembered."""
+        flying = {host: len(began) for host, began in self.flying.items() if began}
+        assert (self.frontier.ready, self.frontier.in_flight) == (self.ready.total(), sum(flying.values()))
+        assert set(self.frontier._hosts) >= set(+self.ready) | set(flying)
+        assert len(self.frontier._resting) <= 2
 
 
+Schedule.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestSchedule = Schedule.TestCase

@@ -22,18 +22,20 @@ CRAWLER = """
     pipeline
     instruments
     stages
+    contact  endings
     stock
     opening
     bridge  feed
     settings
-    fetch  verdict  resolve  tls  limits
+    fetch  answers  permission  verdict  resolve  tls  limits
     status_report  status  failures  view  rates  report
     lists  lists.opening  lists.formats  lists.schema
     lists.parquet  lists.jsonl  lists.delimited  lists.txt
     lists.streams  lists.header  lists.rows  lists.fit
     demo.site  demo  demo.plan  demo.pictures
-    frontier  retry  forecast  snapshot
-    records  leases  urls  address
+    robots_cache  opt_outs
+    frontier  outage  pace  failing  retry  forecast  snapshot
+    records  leases  lookups  robots  urls  address
 """
 CURATOR = """
     cli
@@ -100,6 +102,7 @@ ORDER = tuple(f"crawler.{name}" for name in CRAWLER.split()) + tuple(
 NETWORK = {
     "crawler.fetch": "opens every connection",
     "crawler.resolve": "asks name servers, for crawler.fetch",
+    "crawler.answers": "reads what comes back over them",
     "crawler.verdict": "knows the names of its errors",
     "crawler.demo.site": "is a web site, in a process of its own",
 }

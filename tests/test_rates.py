@@ -2,6 +2,7 @@
 
 import pytest
 
+from crawler.lookups import LookupCounts
 from crawler.rates import BASIS, WINDOW, Gauge, bottleneck
 from crawler.snapshot import Queue
 from tests.snapshots import a_snapshot
@@ -81,8 +82,16 @@ LIMITS = [
     pytest.param(
         {"queues": (Queue("links", 9, 9),)}, "nothing: every stage has room", id="full-links-are-well"
     ),
+    pytest.param(
+        {"lookups": LookupCounts(under_way=200, waiting=260), "limited_by_host": "a.example"},
+        "names: 260 requests wait for name servers (--resolver)",
+        id="names",
+    ),
     pytest.param({}, "nothing: every stage has room", id="nothing"),
 ]
+
+
+NAMES = {"lookups": LookupCounts(waiting=500)}
 
 
 @pytest.mark.parametrize(("changes", "words"), LIMITS)
@@ -92,7 +101,7 @@ def test_the_bottleneck_is_named(changes, words):
     assert bottleneck(before, a_snapshot(**changes)) == words
 
 
-@pytest.mark.parametrize("changes", [FULL, {"leased": 1 << 30}, {"reading": True, "pending": 0}])
+@pytest.mark.parametrize("changes", [FULL, {"leased": 1 << 30}, {"reading": True, "pending": 0}, NAMES])
 def test_a_moment_is_no_bottleneck(changes):
     """What was not so five seconds ago is not called a limit yet."""
     before = a_snapshot(attempts_now=0, pending=6000)

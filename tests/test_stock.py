@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler.frontier import Frontier
+from crawler.pace import Manners, Outcome
 from crawler.records import Link
 from crawler.stock import Stock
 from curator.dataset.commit import Committer
@@ -29,7 +30,7 @@ class Crawl:
     frontier: Frontier
     stock: Stock
     committer: Committer
-    settle: Callable[[Link], Event] = lambda link: lost(link_drawn(link))
+    settle: Callable[[Link], Event | None] = lambda link: lost(link_drawn(link))
     concurrency: int = 50
     batch: int = 256
     pause: float = 0.0  # seconds a round of attempts takes
@@ -45,14 +46,17 @@ class Crawl:
         while not self.stock.ended:
             go.clear()
             flying = []
-            while len(flying) < self.concurrency and (link := self.frontier.take()) is not None:
+            while (
+                len(flying) < self.concurrency and (link := self.frontier.take(time.monotonic())) is not None
+            ):
                 flying.append(link)
             self.stock.taken()
             self.most_held = max(self.most_held, self.stock.held)
             for link in flying:
-                self.frontier.release(link.host)
+                self.frontier.release(link.host, time.monotonic())
                 self.stock.released(link.host)
-                settled.append(self.settle(link))
+                if (event := self.settle(link)) is not None:
+                    settled.append(event)
             self.taken += flying
             if settled and (len(settled) >= self.batch or not flying):
                 self.committer.commit(settled)
@@ -85,7 +89,7 @@ def crawling(
         if urls:
             ingest(store, urls)
         run = store.begin_run(tuple(again), {})
-        frontier = Frontier(per_host)
+        frontier = Frontier(Manners(per_host))
         draw = Draw(store.ledger.path, run.id, [reason.code for reason in again])
         stock = Stock(draw, frontier, draw.left(), draw.waiting(), low=low, on_hungry=lambda _: None)
         stock.read()
@@ -272,3 +276,53 @@ async def test_a_clock_that_ran_ahead_stops_nothing(tmp_path: Path):
         crawl.settle = settle
         await crawl.run()
     assert [link.tries for link in crawl.taken] == [0, 1]
+
+
+async def test_what_is_given_back_comes_again_as_it_was(tmp_path: Path):
+    """An attempt that does not count leaves its link as it was drawn, pending or due, with what was charged."""
+    urls = [f"http://site{n % 20}.example/{n}" for n in range(400)]
+    given_back: set[tuple[bytes, int]] = set()
+    with crawling(tmp_path / "data", urls) as crawl:
+
+        def settle(link: Link) -> Event | None:
+            if (link.uid, link.tries) not in given_back:
+                given_back.add((link.uid, link.tries))
+                crawl.stock.returned([link])
+                return None
+            if not link.tries:
+                return Postponed(link.uid, link.row, 0.0, 1, 1)
+            return lost(link_drawn(link))
+
+        crawl.settle = settle
+        await crawl.run()
+        assert (crawl.stock.held, crawl.stock.waiting, crawl.stock.undecided) == (0, 0, 0)
+    assert Counter((link.url, link.tries) for link in crawl.taken) == Counter(
+        {(url, tries): 2 for url in urls for tries in range(2)}
+    )
+
+
+async def test_a_host_that_is_given_up_keeps_nothing(tmp_path: Path):
+    """All its links end as they are drawn, those of a retry too, while memory stays bounded."""
+    urls = [f"http://dead.example/{n}" for n in range(4 * PAGE)]
+    with crawling(tmp_path / "data", urls, per_host=8) as crawl:
+        ended: list[Event] = []
+
+        def given_up(link: Link) -> None:
+            ended.append(lost(link_drawn(link), Reason.HOST_DOWN))
+
+        now = time.monotonic()
+        for began in (now - 4.0, now - 3.0, now - 2.0, now - 1.0):
+            crawl.frontier.ended("dead.example", Outcome.LOST, began, began + 1.0)
+        crawl.stock.on_given_up = given_up
+        keeping = asyncio.ensure_future(crawl.stock.keep(lambda: None))
+        total = 0
+        while not keeping.done():
+            await asyncio.sleep(0.001)
+            crawl.most_held = max(crawl.most_held, crawl.stock.held)
+            if batch := ended[:256]:
+                del ended[:256]
+                crawl.committer.commit(batch)
+                crawl.stock.committed(batch)
+                total += len(batch)
+    assert (total, crawl.taken) == (len(urls), [])
+    assert crawl.most_held <= 3 * PAGE + 300

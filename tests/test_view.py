@@ -9,7 +9,9 @@ from contextlib import contextmanager, suppress
 import pytest
 from rich.console import Console
 
+from crawler.lookups import LookupCounts
 from crawler.rates import Rates
+from crawler.robots import RobotsCounts
 from crawler.snapshot import Queue
 from crawler.view import LiveView, PlainLines, json_progress, plain_line, render
 from curator.reasons import Reason
@@ -42,6 +44,25 @@ def shown(snapshot, rates=RATES, limit="disk: the writer is 95% busy"):
 def test_the_view_shows(words):
     """Everything a person asks of a running crawl is in the frame."""
     assert words in shown(a_snapshot())
+
+
+def test_look_ups_are_shown_where_there_are_any():
+    """How long names take, and what came of them; a crawl of bare addresses has no such line."""
+    looked = LookupCounts(found=90, missing=7, failed=3, under_way=12, waiting=40, seconds=2.5)
+    text = shown(a_snapshot(lookups=looked))
+    assert "100 looked up in 25 ms each   7 missing, 3 failed   12 under way" in text
+    assert "looked up" not in shown(a_snapshot())
+    line = json.loads(json_progress(a_snapshot(lookups=looked), Rates(), ""))
+    assert line["lookups"] == {"found": 90, "missing": 7, "failed": 3, "under_way": 12, "seconds": 2.5}
+
+
+def test_asking_for_robots_txt_is_shown_where_it_is_done():
+    """How often, and what came of it."""
+    robots = RobotsCounts(asked=1200, failed=3, under_way=12)
+    assert "1,200 asked for   3 failed   12 under way" in shown(a_snapshot(robots=robots))
+    assert "robots.txt" not in shown(a_snapshot())
+    line = json.loads(json_progress(a_snapshot(robots=robots), Rates(), ""))
+    assert line["robots_txt"] == {"asked": 1200, "failed": 3, "under_way": 12}
 
 
 def test_an_eta_while_reading_is_a_lower_bound():

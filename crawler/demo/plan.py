@@ -38,6 +38,9 @@ LOTS = (
     Lot("page", 10, Reason.NOT_AN_IMAGE, "web pages that claim to be JPEG"),
     Lot("broken", 3, Reason.HTTP_5XX, "links whose server fails every time"),
     Lot("loop", 2, Reason.TOO_MANY_REDIRECTS, "redirects that lead in a circle"),
+    Lot("private", 8, Reason.ROBOTS_TXT, "links that the site's robots.txt forbids, never asked for"),
+    Lot("noai", 4, Reason.X_ROBOTS_TAG, "pictures whose X-Robots-Tag says noai"),
+    Lot("reserved", 3, Reason.TDM_RESERVATION, "pictures reserved from text and data mining"),
     Lot("metadata", 1, Reason.FORBIDDEN_ADDRESS, "a link to a cloud's metadata address, never connected to"),
     Lot("typo", 2, Reason.BAD_URL, "rows that hold no URL"),
 )

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NoReturn
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from crawler.demo.plan import seed_of
 # other loopback addresses need no set-up on Linux only
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3") if sys.platform == "linux" else ("127.0.0.1",)
 SLOW = 1.0  # seconds
+ROBOTS = "User-agent: *\nDisallow: /private/\n"
 PAGE = b"<!DOCTYPE html><html><title>Not here any more</title><p>Nothing to see.</html>"
 
 Handler = Callable[[int], Awaitable[web.StreamResponse]]
@@ -43,11 +45,15 @@ class Site:
             "page": self._page,
             "broken": self._broken,
             "loop": self._loop,
+            "private": partial(self._picture, lot="private"),
+            "noai": self._noai,
+            "reserved": self._reserved,
         }
 
     def app(self) -> web.Application:
         """The site as an application to be served."""
         app = web.Application()
+        app.router.add_get("/robots.txt", self._robots)
         app.router.add_get(r"/{lot}/{index:\d+}", self._answer)
         return app
 
@@ -56,6 +62,9 @@ class Site:
         if handler is None:
             raise web.HTTPNotFound
         return await handler(int(request.match_info["index"]))
+
+    async def _robots(self, _: web.Request) -> web.StreamResponse:
+        return web.Response(text=ROBOTS)
 
     async def _picture(self, index: int, lot: str = "picture") -> web.StreamResponse:
         body, content_type = pictures.original(seed_of(lot, index))
@@ -100,6 +109,16 @@ class Site:
 
     async def _loop(self, index: int) -> NoReturn:
         raise web.HTTPFound(f"/loop/{index}")
+
+    async def _noai(self, index: int) -> web.StreamResponse:
+        response = await self._picture(index, "noai")
+        response.headers["X-Robots-Tag"] = "noai, noimageai"
+        return response
+
+    async def _reserved(self, index: int) -> web.StreamResponse:
+        response = await self._picture(index, "reserved")
+        response.headers["tdm-reservation"] = "1"
+        return response
 
 
 def _jpeg(body: bytes) -> web.Response:

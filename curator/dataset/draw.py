@@ -14,7 +14,7 @@ from curator.reasons import TRANSIENT
 
 PAGE = 5_000
 MOST_ATTEMPTS = 5  # charged in all: after these, only a retry that names the Reason tries again
-LONGEST_WAIT = 660.0  # seconds: a retry that seems to wait longer was noted by a clock that ran ahead
+LONGEST_WAIT = 3_660.0  # seconds: a retry that seems to wait longer was noted by a clock that ran ahead
 LAST = b"\xff" * 16  # no uid is beyond it
 _DRAWN = (
     "SELECT json_array(hex(f.uid), f.link, l.url, coalesce(f.attempts, 0),"

@@ -1,0 +1,147 @@
+"""When nothing answers any more the network is down, not the web dead: which failures count, and when to wait.
+
+- A failure that a dead network would give as well is held until an exchange that began after it was
+  answered: the network worked then, so the failure is its host's. While all is well that takes one round trip.
+- Where no such answer comes, hosts that were good are asked for one (`wants_probe`).
+- After `silence` seconds with failures held and no answer at all, not even to that, there is an outage. What
+  is held, and whatever fails of what began before the end of it, is given back uncounted.
+- Where no host was good yet nothing tells a dead network from a dead list: failures stand.
+
+Rule: nothing here reads a clock. Times are seconds of one monotonic clock.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from crawler.records import Failed
+from curator.reasons import Reason
+
+_GOOD_HOSTS = 32  # remembered
+_BEATS = 20  # probes in the time after which silence is an outage
+_DOUBTFUL = frozenset(
+    {
+        *(Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.STALLED),
+        # what a connection that is cut comes to, depending on when
+        *(Reason.TRUNCATED, Reason.TLS, Reason.ROBOTS_UNREACHABLE),
+    }
+)
+_TOLD_TO_WAIT = frozenset({408, 425})  # they count as `timeout`
+
+
+class Fate(Enum):
+    """What becomes of a failure."""
+
+    STANDS = auto()
+    HELD = auto()  # until it is known whether it counts
+    UNCOUNTED = auto()  # given back as if it had never been tried
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A failure that is not counted yet."""
+
+    failed: Failed
+    began: float
+    ended: float
+
+
+def is_doubtful(failed: Failed) -> bool:
+    """Whether a dead network would have given this failure."""
+    if failed.http_status and (
+        failed.http_status in _TOLD_TO_WAIT or failed.reason is Reason.ROBOTS_UNREACHABLE
+    ):
+        return False  # a server has said so
+    return failed.reason in _DOUBTFUL
+
+
+def is_answer(failed: Failed) -> bool:
+    """Whether a failure shows that a server was reached."""
+    return bool(failed.http_status) and not is_doubtful(failed)
+
+
+class Network:
+    """What the ends of all exchanges together say about the network on this side."""
+
+    def __init__(self, silence: float) -> None:
+        """`silence`: seconds without any answer that make an outage."""
+        self.silent_since = 0.0  # the last answer, or when asking began
+        self.down = False
+        self.beat = silence / _BEATS  # seconds between probes
+        self._silence = silence
+        self._good: dict[str, str] = {}  # host: a URL there; the one that answered last is the last
+        self._held: deque[Held] = deque()  # in the order they ended
+        self._proved = float("-inf")  # the latest beginning of an exchange that was answered
+        self._recovered = float("-inf")  # when the last outage ended
+        self._probed = float("-inf")
+        self._asked_in_vain = False  # since the last answer
+
+    @property
+    def held(self) -> int:
+        """Failures that wait for an answer of somebody else."""
+        return len(self._held)
+
+    def began(self, now: float, *, alone: bool) -> None:
+        """An exchange begins; `alone`: no other one is under way."""
+        if alone and not self._held and not self.down:
+            self.silent_since = now  # nobody was asked, so silence meant nothing
+
+    def answered(self, host: str, url: str, began: float, now: float) -> list[Held]:
+        """A server was reached by an exchange that began at `began`. The failures that count from now on."""
+        self._good.pop(host, None)
+        self._good[host] = url
+        if len(self._good) > _GOOD_HOSTS:
+            del self._good[next(iter(self._good))]
+        self.silent_since, self._asked_in_vain = now, False
+        if self.down:
+            self.down, self._recovered = False, now
+        self._proved = max(self._proved, began)
+        counted = []
+        while self._held and self._held[0].ended <= self._proved:
+            counted.append(self._held.popleft())
+        return counted
+
+    def failed(self, failed: Failed, began: float, now: float) -> Fate:
+        """A doubtful failure."""
+        if self.down or began < self._recovered:
+            return Fate.UNCOUNTED
+        if not self._good:
+            return Fate.STANDS
+        self._held.append(Held(failed, began, now))
+        return Fate.HELD
+
+    def look(self, now: float) -> list[Held]:
+        """Time has passed. Once that makes an outage, the failures that are given back."""
+        silent = now - self.silent_since >= self._silence
+        if self.down or not (self._held and self._asked_in_vain and silent):
+            return []
+        self.down = True
+        return self.drop()
+
+    def drop(self) -> list[Held]:
+        """Give up waiting for answers: the failures that are held, none of them counted."""
+        dropped = list(self._held)
+        self._held.clear()
+        return dropped
+
+    def wants_probe(self, now: float, *, alone: bool) -> bool:
+        """Whether a good host is to be asked now; `alone`: nothing else is under way that may be answered."""
+        if not (self.down or self._held) or now - self._probed < self.beat:
+            return False
+        return self.down or alone or now - self._held[0].ended >= self.beat
+
+    def candidates(self) -> Iterator[tuple[str, str]]:
+        """Hosts that were good and a URL of each, the one to ask first first."""
+        yield from reversed(list(self._good.items()))
+
+    def probed(self, host: str, now: float) -> None:
+        """`host` is being asked: its turn comes again after all others."""
+        self._probed = now
+        url = self._good.pop(host)
+        self._good = {host: url, **self._good}
+
+    def unanswered(self, began: float) -> None:
+        """A good host that was asked at `began` did not answer."""
+        if began >= self.silent_since:
+            self._asked_in_vain = True

@@ -15,6 +15,8 @@ slow: .venv
 
 bench: .venv
 	.venv/bin/python -m bench.crawl --photos $(PHOTOS)
+	.venv/bin/python -m bench.curate --photos $(PHOTOS)
+	.venv/bin/python -m bench.dedup
 
 demo:
 	python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/crawl demo

@@ -55,7 +55,12 @@ def main() -> None:
         verified = subprocess.run(
             [sys.executable, "-m", "curator.cli", "verify", str(place / "data")], cwd=ROOT, check=False
         )
-    found = {"environment": environment(server.kind), "looks": looks, "exit": ended, "verify": verified.returncode}
+    found = {
+        "environment": environment(server.kind),
+        "looks": looks,
+        "exit": ended,
+        "verify": verified.returncode,
+    }
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("a") as file:
         file.write(json.dumps(found) + "\n")
@@ -85,7 +90,17 @@ def write_list(path: Path, server: Server, files: int, count: int) -> None:
 
 def soak(urls: Path, data: Path, minutes: float) -> tuple[list[dict[str, Any]], int]:
     """Crawl for so many minutes; what was seen every minute, and the exit code."""
-    command = [sys.executable, "-m", "crawler.cli", str(urls), "--out", str(data), "--quiet", "--dedup", "bytes"]
+    command = [
+        sys.executable,
+        "-m",
+        "crawler.cli",
+        str(urls),
+        "--out",
+        str(data),
+        "--quiet",
+        "--dedup",
+        "bytes",
+    ]
     process = subprocess.Popen([*command, "--allow-net", "127.0.0.0/8", "--per-host", "0"], cwd=ROOT)
     started, looks = time.monotonic(), list[dict[str, Any]]()
     while time.monotonic() - started < 60 * minutes and process.poll() is None:

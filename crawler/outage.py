@@ -109,6 +109,8 @@ class Network:
         if not self._good:
             return Fate.STANDS
         self._held.append(Held(failed, began, now))
+        if failed.link.host in self._good:
+            self.unanswered(began)  # as good as a probe, which finds no slot where links take them all
         return Fate.HELD
 
     def look(self, now: float) -> list[Held]:

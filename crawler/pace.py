@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from crawler.records import Failed, Fetched
+from curator.hosts import host_of
 from curator.reasons import Reason
 
 UNBOUND = 1 << 30  # requests at a time that no crawl reaches
@@ -62,6 +63,8 @@ def outcome_of(result: Fetched | Failed) -> Outcome:
     """What an ended request says about the host it went to."""
     if isinstance(result, Fetched):
         return Outcome.GOOD
+    if result.final_url not in ("", result.link.url) and host_of(result.final_url) != result.link.host:
+        return Outcome.ODD  # it sent us on, and another host failed
     if result.http_status == _TOO_MANY_REQUESTS:
         return Outcome.PUSHED
     if result.http_status in _BUSY:

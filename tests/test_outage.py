@@ -128,3 +128,11 @@ def test_too_much_is_told_before_the_window_is_full_never():
     """A crawl that begins with failures is not stopped before as many verdicts as the window holds."""
     share = FailureShare(1.0, window=100)
     assert [share.add(Reason.DNS) for _ in range(100)] == [False] * 99 + [True]
+
+
+def test_the_silence_of_a_good_host_is_a_probe_in_vain():
+    """Where links take every slot no probe finds one: a link that a good host left unanswered will do."""
+    net = network("a")
+    net.failed(failure("a", Reason.STALLED), 1.0, 11.0)
+    assert len(net.look(20.0)) == 1
+    assert net.down

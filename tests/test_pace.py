@@ -206,3 +206,11 @@ def test_bounds_hold_whatever_comes(ends, per_host):
 def test_what_an_end_says_of_its_host(reason, status, outcome):
     """Every failure is an answer, a push, silence, or nothing at all."""
     assert outcome_of(Failed(Link(b"", 1, "", ""), reason, http_status=status)) is outcome
+
+
+def test_another_host_behind_a_redirect_is_another_host():
+    """Who sends us on has answered; what becomes of it elsewhere says nothing of its pace."""
+    link = Link(b"", 1, "http://a.example/1", "a.example")
+    dead = Failed(link, Reason.CONNECT, final_url="http://dead.example/1")
+    assert outcome_of(dead) is ODD
+    assert outcome_of(Failed(link, Reason.CONNECT, final_url="http://a.example/2")) is LOST

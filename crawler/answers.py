@@ -1,6 +1,7 @@
 """Reading what comes back over a connection, in leased memory, and leaving the connection in good order."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -8,7 +9,9 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from crawler.leases import Lease, Leases
-from crawler.verdict import Refused
+from crawler.retry import parse_retry_after
+from crawler.urls import BadUrl, join
+from crawler.verdict import Refused, status_reason
 from curator.formats import HEAD_BYTES, refuse
 from curator.reasons import Reason
 from curator.tasks import paused
@@ -144,3 +147,17 @@ def stopped(clock: asyncio.Timeout, response: aiohttp.ClientResponse) -> Iterato
         finally:
             if protocol is not None and protocol.is_connected():
                 protocol.resume_reading()
+
+
+def refused_status(response: aiohttp.ClientResponse) -> Refused:
+    """What a status that brings no image comes to, with the wait that the server asks for."""
+    retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+    return Refused(status_reason(response.status), response.reason or "", retry_after)
+
+
+def location(base: str, response: aiohttp.ClientResponse) -> str:
+    """Where a redirect from `base` leads. Raises Refused where it leads nowhere."""
+    try:
+        return join(base, response.headers.get("Location"))
+    except BadUrl as error:
+        raise Refused(Reason.HTTP_OTHER, str(error)) from error

@@ -28,18 +28,17 @@ from typing import Self, TypeVar
 import aiohttp
 
 from crawler.address import AddressRules, Network
-from crawler.answers import Bodies, close, drain
+from crawler.answers import Bodies, close, drain, location, refused_status
 from crawler.leases import Leases
 from crawler.lookups import LookupCounts
 from crawler.permission import NotYet, Permission
 from crawler.records import Failed, Fetched, Later, Link
 from crawler.resolve import ForbiddenAddress, GuardedResolver
-from crawler.retry import parse_retry_after
 from crawler.robots import ALLOWED, MAX_BYTES, Robots, RobotsCounts, read
 from crawler.robots_cache import Kept, Origin, RobotsCache
 from crawler.tls import tls_context
-from crawler.urls import BadUrl, Target, join, prepare
-from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, status_reason, translate
+from crawler.urls import BadUrl, Target, prepare
+from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, translate
 from curator.reasons import Reason
 from curator.tasks import in_thread
 
@@ -217,7 +216,7 @@ class Fetcher:
                 await self._may_read(attempt, response)
                 if response.status not in REDIRECTS:
                     return await self._receive(attempt, response)
-                url = _location(url, response)
+                url = location(url, response)
                 await drain(response)
             finally:
                 close(response)
@@ -255,7 +254,7 @@ class Fetcher:
             try:
                 if response.status not in REDIRECTS:
                     return await self._read_robots(attempt, response)
-                url = _location(url, response)
+                url = location(url, response)
                 await drain(response)
             finally:
                 close(response)
@@ -271,7 +270,7 @@ class Fetcher:
         reading = (response.status, body, self._permission.token)
         found = await in_thread(read, *reading) if len(body) > _MUCH else read(*reading)
         if found is None:
-            raise _refused_status(response)
+            raise refused_status(response)
         return found
 
     def _judged(self, url: str) -> Target:
@@ -288,7 +287,7 @@ class Fetcher:
         if response.status not in WITH_BODY:
             attempt.clock.reschedule(None)  # it is judged: draining cannot make it a timeout any more
             await drain(response)
-            raise _refused_status(response)
+            raise refused_status(response)
         length = response.content_length
         if length is not None and length > self._settings.max_bytes:
             raise Refused(Reason.TOO_MANY_BYTES, f"{length} bytes announced")
@@ -328,15 +327,3 @@ class Fetcher:
         if isinstance(error, aiohttp.SocketTimeoutError):
             return f"no byte for {self._settings.stall_timeout:g} s"
         return f"not whole after {self._settings.timeout:g} s" if isinstance(error, TimeoutError) else ""
-
-
-def _refused_status(response: aiohttp.ClientResponse) -> Refused:
-    retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-    return Refused(status_reason(response.status), response.reason or "", retry_after)
-
-
-def _location(base: str, response: aiohttp.ClientResponse) -> str:
-    try:
-        return join(base, response.headers.get("Location"))
-    except BadUrl as error:
-        raise Refused(Reason.HTTP_OTHER, str(error)) from error

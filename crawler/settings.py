@@ -5,7 +5,6 @@ worker processes import what their parent's main module imports.
 """
 
 import ipaddress
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from curator.encoding import Encoding
 from curator.errors import UsageError
 from curator.fixed import Fixed
+from curator.ranges import ANY, check_ranges, cores
 from curator.reasons import TRANSIENT, Reason
 
 if TYPE_CHECKING:
@@ -86,11 +86,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the flag."""
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                bounds = f"from {low:,} to {high:,}" if high < _ANY else f"at least {low:,}"
-                raise UsageError(f"{_flag(name)} must be {bounds}, not {value}.")
+        check_ranges(self, _RANGES)
         if self.memory < 2 * self.max_bytes:
             raise UsageError(
                 f"--memory {self.memory / MIB:.0f}M is less than twice --max-bytes {self.max_bytes / MIB:.0f}M: "
@@ -165,10 +161,7 @@ class Settings:
 
     def worker_count(self) -> int:
         """How many processes measure."""
-        if self.workers:
-            return self.workers
-        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-        return len(affinity(0)) if affinity else os.cpu_count() or 1
+        return self.workers or cores()
 
     def fetching(self) -> "FetchSettings":
         """The part that the network needs."""
@@ -235,32 +228,31 @@ def fixed_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
 
 
-_ANY = 1 << 62
 _RANGES: dict[str, tuple[float, float]] = {
     "concurrency": (1, 20_000),
-    "per_host": (0, _ANY),
+    "per_host": (0, ANY),
     "delay": (0.0, 3600),
     "max_wait": (0.0, 3600),
     "stop_if_failing": (0.0, 1.0),
     "outage": (0.01, 3600),
     "attempts": (1, 100),
-    "memory": (MIB, _ANY),
+    "memory": (MIB, ANY),
     "connect_timeout": (0.01, 3600),
     "stall_timeout": (0.01, 3600),
     "timeout": (0.01, 86_400),
     "backoff": (0.0, 3600),
     "workers": (0, 1024),
     "decode_timeout": (0.05, 3600),
-    "worker_memory": (64 * MIB, _ANY),
+    "worker_memory": (64 * MIB, ANY),
     "max_bytes": (1024, 1 << 33),
     "max_pixels": (1, 1 << 32),
-    "min_side": (0, _ANY),
-    "max_aspect": (0, _ANY),
+    "min_side": (0, ANY),
+    "max_aspect": (0, ANY),
     "radius": (0, 16),
     "shard_size": (1, 1_000_000),
     "shard_bytes": (1, 1 << 40),
-    "min_free": (0, _ANY),
-    "limit": (0, _ANY),
+    "min_free": (0, ANY),
+    "limit": (0, ANY),
 }
 
 
@@ -278,7 +270,3 @@ def _nameserver(text: str) -> str:
             f"--resolver takes addresses of name servers, such as 10.0.0.2 or [fd00::2]:5353: {error}."
         ) from error
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

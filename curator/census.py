@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from curator.digests import from_hex
 from curator.errors import CorruptDataset, UsageError
-from curator.identical import from_hex
 from curator.reasons import BY_NAME
 from curator.settings import Settings
 from curator.sources.source import SOURCE_SCHEMA, Source

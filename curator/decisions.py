@@ -21,6 +21,7 @@ from curator.dataset.layout import replace_whole
 from curator.dataset.tables import open_table, write_table
 from curator.digests import reason_names, to_hex
 from curator.errors import CorruptDataset, UsageError
+from curator.reasons import Reason
 from curator.sources.items import from_disk, on_disk
 from curator.sources.source import LISTED, MEASURES, SOURCE_SCHEMA, WHERE_IT_IS, Source
 from curator.sources.unify import conform, unified
@@ -156,7 +157,7 @@ class _Pages:
         distance, leading = verdicts.distance[rows], self.standing.leads(rows)
         uids, urls, captions = self.standing.lists(rows)
         return {
-            "kept": pa.array(verdicts.kept[rows]),
+            "kept": pa.array(verdicts.reason[rows] == Reason.SAVED.code),
             "reason": reason_names(verdicts.reason[rows]),
             "detail": self._detail(rows, leader, detail),
             "duplicate_of": to_hex(self.census.uid[leader], follows),

@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curator.dataset.tables import open_table
+from curator.digests import from_hex
 from curator.errors import UsageError
-from curator.identical import Matches, from_hex, groups
+from curator.identical import Matches, groups
 from curator.reasons import BY_CODE
 from curator.verdicts import Verdicts
 

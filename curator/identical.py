@@ -4,12 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-
-_NO_DIGIT = 255
-_VALUES = np.full(256, _NO_DIGIT, np.uint8)  # of hex digits
-for _digits in (b"0123456789abcdef", b"0123456789ABCDEF"):
-    _VALUES[np.frombuffer(_digits, np.uint8)] = np.arange(16)
 
 _Digests = npt.NDArray[np.uint8]
 
@@ -19,27 +13,6 @@ class Matches(NamedTuple):
 
     row: npt.NDArray[np.int64]
     wanted: npt.NDArray[np.int64]
-
-
-def from_hex(column: pa.Array, width: int) -> _Digests:
-    """A column of n strings of hex digits as digests of shape (n, width) bytes; zeros where it is null.
-
-    Raises ValueError where one is something else.
-    """
-    filled = column.cast(pa.string()).fill_null("0" * (2 * width))
-    _, offsets, text = filled.buffers()
-    ends = (
-        np.frombuffer(offsets, np.int32)[filled.offset :][: len(filled) + 1]
-        if len(filled)
-        else np.zeros(1, int)
-    )
-    if (np.diff(ends) != 2 * width).any():
-        raise ValueError(f"not {2 * width} hex digits")
-    digits = _VALUES[np.frombuffer(text or b"", np.uint8)[ends[0] : ends[-1]]]
-    if (digits == _NO_DIGIT).any():
-        raise ValueError("not hex digits")
-    digests = digits[0::2] << np.uint8(4) | digits[1::2]
-    return digests.reshape(-1, width)
 
 
 def groups(digests: _Digests) -> npt.NDArray[np.uint32]:

@@ -19,9 +19,9 @@ from curator.dataset.layout import Layout, sync_folder
 from curator.dataset.lock import WriterLock
 from curator.dataset.space import is_full, why_not_written
 from curator.errors import UsageError
+from curator.sources.listing import DECIDED
 from curator.sources.opening import DATASET, Input, Inputs
 
-MARKER = ".curated"
 DEFAULT = "curated"  # in the folder of a dataset
 MEASURES = "measures.sqlite"
 REPORT = "report.html"
@@ -39,7 +39,7 @@ class Outcome:
         with self._told():
             root.mkdir(parents=True, exist_ok=True)
             self._lock = WriterLock(root / _LOCK, advice="")
-            (root / MARKER).touch()
+            (root / DECIDED).touch()
 
     @property
     def measures(self) -> Path:
@@ -143,7 +143,7 @@ def _check_free(root: Path) -> None:
             f"{root}: cannot be written ({why_not_written(root)}). Name another folder with --out."
         )
     names = sorted(set(os.listdir(root)) - {_LOCK})  # noqa: PTH208 - names
-    if names and MARKER not in names:
+    if names and DECIDED not in names:
         raise UsageError(
             f"{root} is not empty and not made by curate (it holds {names[0]}). Name another folder with --out; "
             "a new one is made."

@@ -3,7 +3,6 @@
 Light to import: the command line takes its defaults from here, and worker processes import the command line.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from curator.encoding import Encoding
 from curator.errors import UsageError
+from curator.ranges import ANY, check_ranges, cores
 
 MIB = 1 << 20
 _NAME = re.compile(r"\w{1,50}", re.ASCII)
@@ -47,7 +47,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the flag."""
-        _check_ranges(self)
+        check_ranges(self, _RANGES)
         if 0 < self.max_aspect < 1:
             raise UsageError(
                 f"--max-aspect must be 0 (any) or at least 1, not {self.max_aspect}: nothing could pass."
@@ -81,7 +81,7 @@ class ExportSettings:
         """Refuse what cannot work, naming the flag."""
         if self.form not in ("webdataset", "folder", "parquet"):
             raise UsageError(f"--as is one of webdataset, folder, parquet, not {self.form!r}.")
-        _check_ranges(self)
+        check_ranges(self, _RANGES)
 
     def worker_count(self) -> int:
         """How many processes encode."""
@@ -117,30 +117,14 @@ def parse_split(text: str) -> tuple[tuple[str, int], ...]:
     return tuple(sides)
 
 
-def _check_ranges(settings: Settings | ExportSettings) -> None:
-    """Refuse numbers that are out of range, among them those that are none (nan), naming the flag."""
-    for name in [one.name for one in fields(settings) if one.name in _RANGES]:
-        (low, high), value = _RANGES[name], getattr(settings, name)
-        if not low <= value <= high:
-            bounds = f"from {low:,} to {high:,}" if high < _ANY else f"at least {low:,}"
-            raise UsageError(f"--{name.replace('_', '-')} must be {bounds}, not {value}.")
-
-
-def cores() -> int:
-    """How many this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-_ANY = 1 << 62
 _RANGES: dict[str, tuple[float, float]] = {
-    "min_side": (0, _ANY),
-    "max_aspect": (0, _ANY),
+    "min_side": (0, ANY),
+    "max_aspect": (0, ANY),
     "radius": (0, 16),
-    "placeholder_from": (0, _ANY),
+    "placeholder_from": (0, ANY),
     "workers": (0, 1024),
     "decode_timeout": (0.05, 3600),
-    "worker_memory": (64 * MIB, _ANY),
+    "worker_memory": (64 * MIB, ANY),
     "max_pixels": (1, 1 << 32),
     "max_bytes": (1024, 1 << 40),
     "shard_size": (1, 1_000_000),

@@ -84,10 +84,11 @@ def _standing(
     leader: npt.NDArray[np.int64], uid: npt.NDArray[np.uint8], told: pa.Table, verdicts: Verdicts
 ) -> Standing:
     """The lists of survivors, of what stands under them in any order."""
-    under = np.flatnonzero(leader < len(verdicts.kept))
-    under = under[verdicts.kept[leader[under]]]
+    kept = verdicts.kept
+    under = np.flatnonzero(leader < len(kept))
+    under = under[kept[leader[under]]]
     ordered = under[np.argsort(leader[under], kind="stable")]
-    ends = np.concatenate(([0], np.cumsum(np.bincount(leader[ordered], minlength=len(verdicts.kept)))))
+    ends = np.concatenate(([0], np.cumsum(np.bincount(leader[ordered], minlength=len(kept)))))
     told = told.take(pa.array(ordered))
     return Standing(
         Lists(ends, to_hex(uid[ordered])),

@@ -70,3 +70,13 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns)
         for path in sorted(folder.rglob("*"))
     }
+
+
+def refused(program: str, ended: Ended, *words: str) -> None:
+    """Assert exit 2 and one line of `program` that holds `words`, on stderr only."""
+    assert ended.code == 2, ended
+    assert ended.out == ""
+    assert ended.error.startswith(f"{program}: ")
+    assert ended.error.count("\n") == 1, ended.error
+    for word in words:
+        assert word in ended.error

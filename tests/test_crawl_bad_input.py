@@ -5,15 +5,18 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.command import FLAGS, Ended, Here, command, tree
+from tests.command import FLAGS, Ended, Here, command, refused, tree
 from tests.crawling import ROOT, run_crawl, states, write_list
 from tests.site import Site
 
 URL = "http://127.0.0.1:9/a.jpg"
+
+assert_refused = partial(refused, "crawl")
 
 
 @pytest.fixture
@@ -26,16 +29,6 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def urls(tmp_path: Path) -> Path:
     """A list of one URL that nobody will ask for."""
     return write_list(tmp_path / "urls.txt", [URL])
-
-
-def assert_refused(ended: Ended, *words: str) -> None:
-    """Exit 2 and one line that holds `words`, on stderr only."""
-    assert ended.code == 2, ended
-    assert ended.out == ""
-    assert ended.error.startswith("crawl: ")
-    assert ended.error.count("\n") == 1, ended.error
-    for word in words:
-        assert word in ended.error
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,20 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from curator.outcome import Outcome
-from tests.command import Ended, tree
+from tests.command import Ended, refused, tree
 from tests.curating import Here, command, curated, filled, picture, reasons, state, tar_of
 from tests.datasets import make
 
 HEADER = b"uid_a,uid_b,verdict\n"
 A, B = "a" * 32, "b" * 32
+
+assert_refused = partial(refused, "curate")
 
 
 @pytest.fixture
@@ -53,16 +56,6 @@ def everything(folder: Path) -> object:
     """Each name below the folder, and the state of each file."""
     names = [path for path in folder.rglob("*") if not path.name.endswith(("-wal", "-shm"))]
     return sorted(names), state(folder)
-
-
-def assert_refused(ended: Ended, *words: str) -> None:
-    """Exit 2 and one line that holds `words`, on stderr only."""
-    assert ended.code == 2, ended
-    assert ended.out == ""
-    assert ended.error.startswith("curate: ")
-    assert ended.error.count("\n") == 1, ended.error
-    for word in words:
-        assert word in ended.error
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator.identical import Index, from_hex, groups
+from curator.digests import from_hex
+from curator.identical import Index, groups
 from tests.censuses import digests
 
 # that differ in the first eight bytes, in the last eight only, or in neither

@@ -92,6 +92,7 @@ CURATOR = """
     neighbours  duplicates  rules
     sources  report  export
     records  hosts  text  tasks  flags  units  fixed  settings  encoding
+    ranges
     reasons  errors
 """
 ORDER = tuple(f"crawler.{name}" for name in CRAWLER.split()) + tuple(

@@ -17,6 +17,17 @@ import pyarrow as pa
 
 from curator.dataset.records import Image
 
+# What a reduced decode tells of a picture: in every table that has measures.
+LOOKED_AT: tuple[tuple[str, pa.DataType], ...] = (
+    ("phash", pa.string()),
+    ("phash_mirror", pa.string()),
+    ("hash_kind", pa.string()),
+    ("low_information", pa.bool_()),
+    ("sharpness", pa.float64()),
+    ("brightness", pa.float64()),
+    ("contrast", pa.float64()),
+    ("entropy", pa.float64()),
+)
 # img2dataset's columns first, in its order; then ours.
 SAMPLE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("url", pa.string()),
@@ -35,14 +46,7 @@ SAMPLE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("bytes", pa.int64()),
     ("stored_sha256", pa.string()),
     ("tar_offset", pa.int64()),  # bytes in the shard before the image's own
-    ("phash", pa.string()),
-    ("phash_mirror", pa.string()),
-    ("hash_kind", pa.string()),
-    ("low_information", pa.bool_()),
-    ("sharpness", pa.float64()),
-    ("brightness", pa.float64()),
-    ("contrast", pa.float64()),
-    ("entropy", pa.float64()),
+    *LOOKED_AT,
     ("final_url", pa.string()),
     ("http_status", pa.int32()),
     ("content_type", pa.string()),

@@ -23,17 +23,17 @@ class StoredSample:
     caption: bytes | None  # UTF-8; None in a dataset without captions
 
 
-def open_shard(layout: Layout, shard: int, buffer: int = _BUFFER) -> BinaryIO:
+def open_shard(layout: Layout, shard: int) -> BinaryIO:
     """The shard's archive under whichever name it has now. Raises FileNotFoundError.
 
     Looked for under its sealed name first and last: it may be sealed between two looks.
     """
     for path in (layout.tar(shard), layout.part(shard)):
         try:
-            return path.open("rb", buffering=buffer)
+            return path.open("rb", buffering=_BUFFER)
         except FileNotFoundError:
             continue
-    return layout.tar(shard).open("rb", buffering=buffer)
+    return layout.tar(shard).open("rb", buffering=_BUFFER)
 
 
 def read_sample(file: BinaryIO, key: str, *, has_caption: bool) -> StoredSample:
@@ -62,7 +62,7 @@ def _read_named(file: BinaryIO, name: str) -> bytes:
 
 
 def _read_member(file: BinaryIO) -> tuple[str, bytes]:
-    name, size = read_header(file)
+    name, size = _read_header(file)
     body = file.read(size)
     filling = padding(size)
     rest = file.read(len(filling))
@@ -73,7 +73,7 @@ def _read_member(file: BinaryIO) -> tuple[str, bytes]:
     return name, body
 
 
-def read_header(file: BinaryIO) -> tuple[str, int]:
+def _read_header(file: BinaryIO) -> tuple[str, int]:
     """The name and size of the member that is next in `file`. Raises ValueError saying what is there."""
     at = file.tell()
     block = file.read(BLOCK)

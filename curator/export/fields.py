@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curator.dataset.columns import to_values
-from curator.dataset.rows import finite
+from curator.dataset.rows import LOOKED_AT, finite
 from curator.decisions import own_columns
 from curator.export.records import NewFile
 
@@ -34,14 +34,7 @@ FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("bytes", pa.int64()),
     ("sha256", pa.string()),
     ("stored_sha256", pa.string()),
-    ("phash", pa.string()),
-    ("phash_mirror", pa.string()),
-    ("hash_kind", pa.string()),
-    ("low_information", pa.bool_()),
-    ("sharpness", pa.float64()),
-    ("brightness", pa.float64()),
-    ("contrast", pa.float64()),
-    ("entropy", pa.float64()),
+    *LOOKED_AT,
     ("exif", pa.string()),
 )
 _MADE = {"caption", "original_width", "original_height", "stored_sha256"}  # of the rows that were decided on

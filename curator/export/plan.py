@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 
 from curator.dataset.layout import SHARD_DIGITS
 from curator.decisions import read_provenance
+from curator.digests import from_hex
 from curator.errors import CorruptDataset, UsageError
 from curator.export.split import components, mixed, sides
-from curator.identical import from_hex, groups
+from curator.identical import groups
 from curator.settings import ExportSettings
 
 _RADIUS = 4  # bits: copies on two sides of a split are a leak, however few bits the user asked for

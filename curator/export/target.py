@@ -27,8 +27,8 @@ from curator.errors import UsageError
 from curator.export.records import Exported, Refusal
 from curator.reasons import BY_NAME
 from curator.settings import ExportSettings
+from curator.sources.listing import EXPORTED
 
-MARKER = ".exported"
 REFUSED = "refused.csv"
 _PARTS = ".parts"
 _LOCK = ".lock"
@@ -139,7 +139,7 @@ class Target:
             "parts": {name: asdict(done) for name, done in parts.items()},
         }
         sync_folder(self.root)
-        self._write(self.root / MARKER, self._told)
+        self._write(self.root / EXPORTED, self._told)
         shutil.rmtree(self.aside, ignore_errors=True)
         return exported
 
@@ -151,7 +151,7 @@ class Target:
 
     def _begin(self, told: dict[str, Any]) -> dict[str, Any]:
         """What the marker says, which is written where there is none."""
-        marker = self.root / MARKER
+        marker = self.root / EXPORTED
         if not marker.exists():
             self._write(marker, told)
         try:
@@ -192,7 +192,7 @@ def check_free(root: Path, inputs: Sequence[Path]) -> None:
             f"{root}: cannot be written ({why_not_written(root)}). Name another folder to export to."
         )
     names = sorted(set(os.listdir(root)) - {_LOCK})  # noqa: PTH208 - names
-    if names and MARKER not in names and names != [f".{MARKER}.tmp"]:
+    if names and EXPORTED not in names and names != [f".{EXPORTED}.tmp"]:
         raise UsageError(
             f"{root} is not empty and no export (it holds {names[0]}). Name another folder to export to; "
             "a new one is made."

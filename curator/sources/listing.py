@@ -28,12 +28,12 @@ from curator.sources.sidecars import KINDS, data_of, read_beside
 from curator.sources.source import Place
 from curator.sources.tar_files import list_tar
 
-DECIDED = ".curated"
+DECIDED, EXPORTED = ".curated", ".exported"
 # A folder that holds a file of this name is ours; what it is, and what is to be done to have its images.
 MARKERS = {
     "ledger.sqlite": "a dataset of its own and was left out: name it as well to have it",
     DECIDED: "where a curation wrote its decisions and was left out: it holds no images",
-    ".exported": "an export of its own and was left out: name it as well to have it",
+    EXPORTED: "an export of its own and was left out: name it as well to have it",
 }
 LINKED_FOLDERS = "links to folders"
 NO_FILES = "sockets, pipes and devices"

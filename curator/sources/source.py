@@ -12,6 +12,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from curator.dataset.rows import LOOKED_AT
+
 # The columns that a batch of any source can give, before the source's own (the input's). Where an image
 # could not be measured, `unmeasured` is the Reason's name, `detail` what was said, and the measures are null.
 WHERE_IT_IS = (
@@ -30,14 +32,7 @@ MEASURES = (
     ("mode", pa.string()),
     ("bytes", pa.int64()),
     ("sha256", pa.string()),
-    ("phash", pa.string()),
-    ("phash_mirror", pa.string()),
-    ("hash_kind", pa.string()),
-    ("low_information", pa.bool_()),
-    ("sharpness", pa.float64()),
-    ("brightness", pa.float64()),
-    ("contrast", pa.float64()),
-    ("entropy", pa.float64()),
+    *LOOKED_AT,
     ("exif", pa.string()),
 )
 LISTED = (

@@ -4,6 +4,7 @@ Exit codes: 0 finished, 1 our own bug, 2 usage, 4 disk; resumable: 3 nearly all 
 Modules that do the work are imported inside the commands, since worker processes import this one too.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -76,6 +77,11 @@ _SETTINGS = [
         "robots.txt, X-Robots-Tag and tdm-reservation: honour or ignore.",
         click.Choice(["honour", "ignore"]),
     ),
+    setting(
+        "no_decode",
+        "Store images without decoding them: `curate` measures later. --decode ends it.",
+        off="--decode",
+    ),
     setting("workers", "Processes that decode and measure.  [default: one a core]"),
     setting("decode_timeout", "Seconds one image may take to decode."),
     setting("worker_memory", "Memory one image may take to decode.", Size()),
@@ -138,7 +144,8 @@ def run(
     """Crawl lists into a dataset, or continue one."""
     from curator.pool import prepare
 
-    prepare(["curator.measure"])  # it imports beside us: what follows takes half a second
+    if not given["no_decode"]:
+        prepare(["curator.measure"])  # it imports beside us: what follows takes half a second
     from rich.console import Console
 
     from crawler.command import Terminal, run_crawl
@@ -183,6 +190,7 @@ def _leave(code: int | str | None) -> NoReturn:
         with suppress(OSError):
             sys.stdout.flush()
         os._exit(code if isinstance(code, int) else 0 if code is None else 1)
+    gc.freeze()  # else Python looks for cycles in all that was imported as it ends: a tenth of a second
     sys.exit(code)
 
 

@@ -20,6 +20,7 @@ from crawler.report import Ending, render_report, report_as_dict
 from crawler.snapshot import Snapshot
 from crawler.status import listed_in, status
 from crawler.status_report import render_status, status_as_dict
+from crawler.tls import tell_of_no_handshake
 from crawler.view import LiveView, PlainLines
 from curator.dataset.place import check_ledger_is_there
 from curator.dataset.store import is_dataset
@@ -94,6 +95,7 @@ def which(paths: Sequence[str], out: Path | None) -> tuple[tuple[str, ...], Path
 async def _crawl(opened: Opened, title: str, terminal: Terminal) -> Crawled:
     stop = asyncio.Event()
     _heed_signals(stop, terminal)
+    asyncio.get_running_loop().set_exception_handler(tell_of_no_handshake)
     return await crawl_opened(
         opened, stop=stop, view=lambda take: terminal.view(take, title), note=terminal.say
     )
@@ -128,6 +130,8 @@ def report(crawled: Crawled, root: str, terminal: Terminal) -> None:
             print(json_line(report_as_dict(crawled.snapshot, ending)))  # noqa: T201 - what --json is for
         elif not terminal.quiet:
             render_report(crawled.snapshot, ending, terminal.console)
+    if crawled.gave_up and terminal.quiet:
+        print(f"crawl: {root} {_stopped_by(crawled)}", file=sys.stderr)  # noqa: T201 - an error
 
 
 def _stopped_by(crawled: Crawled) -> str:

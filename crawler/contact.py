@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from crawler.frontier import Frontier
 from crawler.outage import Fate, Held, Network, is_answer, is_doubtful
 from crawler.pace import Outcome, outcome_of
-from crawler.records import Failed, Fetched, Link
+from crawler.records import Failed, Fetched, Link, Moved
+from curator.reasons import Reason
 
+_CAUSE = 200  # characters
 _PROBES = 4  # at a time, beyond --concurrency
 
 
@@ -23,6 +25,7 @@ class Hands:
     count: Callable[[Failed], None]  # this failure counts
     give_up: Callable[[str, Sequence[Link]], None]  # a host does not answer: these of its links are given up
     give_back: Callable[[Sequence[Link]], None]  # as if these had never been drawn
+    released: Callable[[str], None]  # a host may have room for more links
     go_on: Callable[[], None]  # an exchange may be possible that was not
 
 
@@ -33,22 +36,26 @@ class Contact:
         self._frontier, self._network, self._hands = frontier, network, hands
         self._probes: set[asyncio.Task[None]] = set()
 
-    @property
-    def down(self) -> bool:
-        """Whether nothing answers any more: nothing is to be begun then."""
-        return self._network.down
+    def lets_begin(self, now: float) -> bool:
+        """Whether an exchange may begin now. Asked once for each that would."""
+        return self._network.lets_begin(now)
 
     @property
     def silent_since(self) -> float:
         """Since when nothing has answered, seconds since the epoch; 0 while something does."""
-        silent = time.monotonic() - self._network.silent_since
-        return time.time() - silent if self._network.down else 0.0
+        return _epoch(self._network.silent_since) if self._network.down else 0.0
+
+    @property
+    def patient_until(self) -> float:
+        """Where nothing has answered yet: until when that is taken for an outage, as above; else 0."""
+        until = self._network.patient_until
+        return _epoch(until) if until else 0.0
 
     def began(self, now: float) -> None:
         """An exchange was begun."""
         self._network.began(now, alone=self._frontier.in_flight == 1)
 
-    def ended(self, result: Fetched | Failed, began: float, now: float) -> None:
+    def ended(self, result: Fetched | Moved | Failed, began: float, now: float) -> None:
         """An exchange that began at `began` ended. A failure of it is handed on once it is known to count."""
         link = result.link
         if result.gap:
@@ -59,20 +66,31 @@ class Contact:
                 self._count(Held(result, began, now))
             elif fate is Fate.UNCOUNTED:
                 self._hands.give_back([link])
+            else:
+                self._frontier.hold(link.host)
         else:
-            if isinstance(result, Fetched) or is_answer(result):
-                self._answered(link.host, link.url, began, now)
+            if not isinstance(result, Failed) or is_answer(result):
+                self._answered(link.host, link.asked, began, now)
+            elif result.reason is Reason.NO_SUCH_HOST:
+                self._count_all(self._network.named(now))
             if isinstance(result, Failed):
                 self._count(Held(result, began, now))
             else:
                 self._tell(link.host, Outcome.GOOD, began, now)
+        self.left(link, now)
+
+    def left(self, link: Link, now: float) -> None:
+        """A request for a link is over: nobody holds its slot any more."""
         self._frontier.release(link.host, now)
+        self._frontier.came_home(link, now)
 
     async def watch(self) -> None:
         """Look at the time, until cancelled."""
         while True:
             await asyncio.sleep(self._network.beat)
             self.look()
+            if not self._network.answered_ever:
+                self._hands.go_on()
 
     def look(self) -> None:
         """Find out whether the network is down, where failures are held and nobody else's answer tells."""
@@ -95,23 +113,43 @@ class Contact:
         await asyncio.gather(*self._probes, return_exceptions=True)
 
     def _answered(self, host: str, url: str, began: float, now: float) -> None:
-        for held in self._network.answered(host, url, began, now):
+        self._count_all(self._network.answered(host, url, began, now))
+
+    def _count_all(self, counted: Sequence[Held]) -> None:
+        self._let_go(counted)
+        for held in counted:
             self._count(held)
+            self._hands.released(held.failed.link.host)
+
+    def _let_go(self, held: Sequence[Held]) -> None:
+        now = time.monotonic()
+        for one in held:
+            self._frontier.let_go(one.failed.link.host, now)
 
     def _count(self, held: Held) -> None:
         failed = held.failed
         self._hands.count(failed)
-        self._tell(failed.link.host, outcome_of(failed), held.began, held.ended, failed.retry_after)
+        cause = f"{failed.reason}: {failed.detail}"[:_CAUSE]
+        self._tell(failed.link.host, outcome_of(failed), held.began, held.ended, failed.retry_after, cause)
 
     def _tell(
-        self, host: str, outcome: Outcome, began: float, now: float, asked: float | None = None
+        self,
+        host: str,
+        outcome: Outcome,
+        began: float,
+        now: float,
+        asked: float | None = None,
+        cause: str = "",
     ) -> None:
-        dropped = self._frontier.ended(host, outcome, began, now, asked)
+        dropped = self._frontier.ended(host, outcome, began, now, asked, cause)
         if dropped is not None:
             self._hands.give_up(host, dropped)
 
     def _give_back(self, held: Sequence[Held]) -> None:
+        self._let_go(held)
         self._hands.give_back([one.failed.link for one in held])
+        for host in {one.failed.link.host for one in held}:
+            self._hands.released(host)
 
     def _probe(self, now: float) -> None:
         for host, url in self._network.candidates():
@@ -134,3 +172,7 @@ class Contact:
         else:
             self._network.unanswered(began)
         self._hands.go_on()
+
+
+def _epoch(monotonic: float) -> float:
+    return time.time() - time.monotonic() + monotonic

@@ -5,10 +5,10 @@ from typing import Any
 from crawler.records import Failed, Fetched, Link
 from curator.dataset.records import Image, Postponed, Verdict
 from curator.reasons import Reason
-from curator.records import Measures, Remade
+from curator.records import Measures, Remade, Undecoded
 
 
-def saved(fetched: Fetched, measures: Measures, remade: Remade | None) -> Verdict:
+def saved(fetched: Fetched, measures: Measures | Undecoded, remade: Remade | None) -> Verdict:
     """An image to be saved, as it came or as it was made anew."""
     image = Image(
         body=fetched.body if remade is None else (remade.body,),
@@ -36,9 +36,16 @@ def answered(answer: Fetched | Failed, reason: Reason, **facts: Any) -> Verdict:
     )
 
 
-def host_down(link: Link) -> Verdict:
-    """The end of a link without an attempt, since its host does not answer."""
-    return Verdict(link.uid, link.row, Reason.HOST_DOWN, link.attempts, link.tries)
+def host_down(link: Link, cause: str) -> Verdict:
+    """The end of a link, since the host that it is at, listed or led to by a redirect, does not answer.
+
+    `cause`: what an attempt at that host failed of.
+    """
+    charged = link.way is not None  # its listed host was asked
+    elsewhere = link.asked if charged else ""
+    attempts, tries = link.attempts + charged, link.tries + charged
+    detail = f"{link.host}: {cause}" if charged and cause else cause
+    return Verdict(link.uid, link.row, Reason.HOST_DOWN, attempts, tries, final_url=elsewhere, detail=detail)
 
 
 def postponed(link: Link, due: float, *, charged: int) -> Postponed:

@@ -1,4 +1,5 @@
-"""The network: one link becomes one whole body or one Reason. The only module that opens sockets.
+"""The network: one link becomes one whole body, one Reason, or the link that a redirect leads to. The only
+module that opens sockets.
 
 One session, one TLS context, one pool of connections kept alive. aiohttp's own limits, redirects, cookies,
 decompression and proxies are off: each of them would decide something that is ours to decide.
@@ -7,7 +8,9 @@ Three clocks, each of which starts when its step really starts:
 - connect: DNS has one, and connecting with its TLS handshake has one of the same length;
 - stall: no byte for so long, from the moment the request is out (aiohttp's `sock_read`);
 - whole: the exchange with all its redirects.
-Waiting for memory is our own doing, so it stops the last two, and the socket with them.
+Waiting for memory is our own doing, so it stops the last two, and the socket with them. So is waiting for a
+turn where a redirect leads: that is somebody else's host, so `fetch` ends with each redirect, and what is left
+of the clock goes with the link.
 
 The first bytes alone tell an image from anything else, whatever Content-Type and Content-Encoding claim
 (plain images labelled "gzip" exist, and bodies are never decompressed). An empty body, or a compressed
@@ -21,68 +24,36 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Self, TypeVar
 
 import aiohttp
 
-from crawler.address import AddressRules, Network
+from crawler.address import AddressRules
 from crawler.answers import Bodies, close, drain, location, refused_status
+from crawler.exchange import Attempt, FetchSettings
 from crawler.leases import Leases
 from crawler.lookups import LookupCounts
 from crawler.permission import NotYet, Permission
-from crawler.records import Failed, Fetched, Later, Link
+from crawler.records import Failed, Fetched, Later, Link, Moved, Way
 from crawler.resolve import ForbiddenAddress, GuardedResolver
 from crawler.robots import ALLOWED, MAX_BYTES, Robots, RobotsCounts, read
 from crawler.robots_cache import Kept, Origin, RobotsCache
 from crawler.tls import tls_context
-from crawler.urls import BadUrl, Target, prepare
-from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, translate
+from crawler.urls import prepare
+from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, explain, judged, translate
 from curator.reasons import Reason
 from curator.tasks import in_thread
 
 T = TypeVar("T")
 
 _BUFFER = 64 << 10  # aiohttp pauses a socket at twice this; the part of a body that no lease covers
-_KEEP_ALIVE_S = 15.0
+_KEEP_ALIVE_S = 5.0  # an idle TLS connection holds 190 KiB: with many hosts, all of so many seconds add up
 _HEADER_BYTES = 32 << 10  # of one header line; some CDNs exceed aiohttp's default of 8 KiB
 _ROBOTS_HEADERS = {"Accept": "text/plain, */*;q=0.5"}
+_NOWHERE_TO_BE_HAD = frozenset({Reason.FORBIDDEN_ADDRESS, Reason.NO_SUCH_HOST})
 _ROBOTS_REDIRECTS = 5  # RFC 9309 2.3.1.2
 _MUCH = 32 << 10  # bytes of rules whose reading takes so long that others would wait for it
-
-
-@dataclass(frozen=True, slots=True)
-class FetchSettings:
-    """How to fetch. Times in seconds, sizes in bytes."""
-
-    concurrency: int = 500  # exchanges at a time; whoever calls `fetch` keeps to it
-    connect_timeout: float = 5.0
-    stall_timeout: float = 10.0
-    timeout: float = 30.0
-    max_bytes: int = 20 << 20
-    user_agent: str = "crawl-curate/0.1 (image dataset crawler)"
-    headers: tuple[tuple[str, str], ...] = ()  # sent to the origin of the listed URL only
-    insecure: bool = False  # take any TLS certificate
-    ca_file: Path | None = None  # trusted on top of the system's
-    allow_net: tuple[Network, ...] = ()
-    max_redirects: int = 10
-    nameservers: tuple[str, ...] = ()  # instead of the system's
-    opt_outs: bool = True  # heed robots.txt, X-Robots-Tag and tdm-reservation
-    delay: float = 0.0  # between two requests to one host, also after its robots.txt
-    max_wait: float = 600.0  # the longest Crawl-delay that is obeyed
-    robots_again: float = 10.0  # until a robots.txt is asked for again where the server had none to give
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What is known so far of one exchange, for the record that it will end in."""
-
-    link: Link
-    clock: asyncio.Timeout
-    status: int = 0
-    final_url: str = ""
-    gap: float = 0.0  # seconds that the listed host wants between requests
 
 
 class Fetcher:
@@ -125,6 +96,7 @@ class Fetcher:
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
         )
+        self._now = asyncio.get_running_loop().time
         self._permission = self._permissions() if chosen.opt_outs else None
         return self
 
@@ -150,20 +122,27 @@ class Fetcher:
         """How asking for robots.txt goes."""
         return self._permission.robots.counts if self._permission is not None else RobotsCounts()
 
-    async def fetch(self, link: Link) -> Fetched | Failed | Later:
-        """Fetch a link once. A body comes with its lease, which is now the caller's to release.
+    async def fetch(self, link: Link) -> Fetched | Failed | Moved | Later:
+        """Ask for a link once. A body comes with its lease, which is now the caller's to release.
 
         Raises UsageError when the system grants no more sockets: no link is to blame for that.
         """
         try:
-            return await self._exchange(link, self._follow)
+            return await self._exchange(link, self._ask)
         except NotYet as later:
             return Later(link, later.seconds, later.gap)
 
-    async def _exchange(self, link: Link, follow: Callable[[_Attempt], Awaitable[T]]) -> T | Failed:
+    def wait_no_more(self) -> None:
+        """The crawl stops: what waits for a robots.txt comes later."""
+        if self._permission is not None:
+            self._permission.wait_no_more()
+
+    async def _exchange(self, link: Link, follow: Callable[[Attempt], Awaitable[T]]) -> T | Failed:
         """What `follow` comes to, within the clock of one exchange."""
-        clock = asyncio.timeout(self._settings.timeout)
-        attempt = _Attempt(link, clock, final_url=link.url)
+        whole = self._settings.timeout
+        left, patience = (whole, whole) if link.way is None else (link.way.left, link.way.patience)
+        clock = asyncio.timeout(left)
+        attempt = Attempt(link, clock, patience, link.asked)
         retry_after, status = None, 0
         try:
             async with clock:
@@ -173,16 +152,9 @@ class Fetcher:
             status = refused.status
         except (aiohttp.ClientError, TimeoutError) as error:
             reason, detail = translate(error, answered=attempt.status != 0)
-            detail = self._explain(error) or detail
-        return Failed(
-            link,
-            reason,
-            clean(detail)[:300],
-            status or attempt.status,
-            retry_after,
-            attempt.final_url,
-            attempt.gap,
-        )
+            detail = explain(error, self._settings) or detail
+        detail, status = clean(detail)[:300], status or attempt.status
+        return Failed(link, reason, detail, status, retry_after, attempt.final_url, attempt.gap)
 
     async def probe(self, url: str) -> bool:
         """Whether the host of a URL that was fetched before answers anything now.
@@ -198,33 +170,40 @@ class Fetcher:
             return False
         return True
 
-    async def _follow(self, attempt: _Attempt) -> Fetched:
-        """Go where the redirects lead, judging each like a first URL."""
-        url = attempt.link.url
-        listed = target = self._judged(url)
-        for _ in range(self._settings.max_redirects + 1):
-            if self._permission is not None:
-                gap = await self._permission.to_begin(target, attempt.clock, listed=target is listed)
-                attempt.gap = gap if target is listed else attempt.gap
-            response = await self._session.get(
-                target.url,
-                allow_redirects=False,
-                headers=self._own_headers if target.origin == listed.origin else None,
-            )
-            attempt.status = response.status
-            try:
-                await self._may_read(attempt, response)
-                if response.status not in REDIRECTS:
-                    return await self._receive(attempt, response)
-                url = location(url, response)
-                await drain(response)
-            finally:
-                close(response)
-            target = self._judged(url)
-            attempt.final_url, attempt.status = str(target.url), 0
-        raise Refused(Reason.TOO_MANY_REDIRECTS)
+    async def _ask(self, attempt: Attempt) -> Fetched | Moved:
+        """Ask for what a link has come to, listed or led to: each is judged in the same way."""
+        link = attempt.link
+        target = judged(link.asked, self._rules)
+        if self._permission is not None:
+            began = self._now()
+            attempt.gap = await self._permission.to_begin(target, attempt.clock, attempt.patience)
+            attempt.patience -= self._now() - began
+        listed = link.way is None or target.origin == prepare(link.url).origin
+        response = await self._session.get(
+            target.url, allow_redirects=False, headers=self._own_headers if listed else None
+        )
+        attempt.status = response.status
+        try:
+            await self._may_read(attempt, response)
+            if response.status in REDIRECTS:
+                return await self._moved(attempt, response)
+            return await self._receive(attempt, response)
+        finally:
+            close(response)
 
-    async def _may_read(self, attempt: _Attempt, response: aiohttp.ClientResponse) -> None:
+    async def _moved(self, attempt: Attempt, response: aiohttp.ClientResponse) -> Moved:
+        """The link that a redirect leads to."""
+        link = attempt.link
+        target = judged(location(link.asked, response), self._rules)
+        hops = 1 if link.way is None else link.way.hops + 1
+        if hops > self._settings.max_redirects:
+            raise Refused(Reason.TOO_MANY_REDIRECTS, f"to {target.url}")
+        await drain(response)
+        left = (attempt.clock.when() or 0.0) - self._now()
+        way = Way(str(target.url), link.home, hops, left, attempt.patience)
+        return Moved(link, replace(link, host=target.host, way=way), attempt.gap)
+
+    async def _may_read(self, attempt: Attempt, response: aiohttp.ClientResponse) -> None:
         """Heed what the headers of an answer say, on the way as at its end. Raises Refused."""
         if self._permission is None or response.status not in REDIRECTS | WITH_BODY:
             return
@@ -240,15 +219,20 @@ class Fetcher:
         scheme, host, port = origin
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/robots.txt"
         found = await self._exchange(Link(b"", 0, url, host), self._follow_robots)
-        if isinstance(found, Failed) and (found.reason is Reason.BAD_URL or found.http_status in REDIRECTS):
+        if not isinstance(found, Failed):
+            return found
+        if found.reason is Reason.BAD_URL or found.http_status in REDIRECTS:
             return ALLOWED  # it led nowhere: "unavailable", 2.3.1.3
+        if found.final_url != url and found.reason in _NOWHERE_TO_BE_HAD:
+            # the host has answered, with a redirect, so that is what its links are told
+            return replace(found, reason=Reason.HTTP_OTHER, detail=found.reason, http_status=302)
         return found
 
-    async def _follow_robots(self, attempt: _Attempt) -> Robots:
+    async def _follow_robots(self, attempt: Attempt) -> Robots:
         url = attempt.link.url
         for _ in range(_ROBOTS_REDIRECTS + 1):
             attempt.final_url, attempt.status = url, 0
-            target = self._judged(url)
+            target = judged(url, self._rules)
             response = await self._session.get(target.url, allow_redirects=False, headers=_ROBOTS_HEADERS)
             attempt.status = response.status
             try:
@@ -260,7 +244,7 @@ class Fetcher:
                 close(response)
         return ALLOWED
 
-    async def _read_robots(self, attempt: _Attempt, response: aiohttp.ClientResponse) -> Robots:
+    async def _read_robots(self, attempt: Attempt, response: aiohttp.ClientResponse) -> Robots:
         assert self._permission is not None
         body = b""
         if 200 <= response.status < 300:
@@ -273,16 +257,7 @@ class Fetcher:
             raise refused_status(response)
         return found
 
-    def _judged(self, url: str) -> Target:
-        try:
-            target = prepare(url)
-        except BadUrl as error:
-            raise Refused(Reason.BAD_URL, str(error)) from error
-        if target.address is not None and (why := self._rules.forbidden(target.host)):
-            raise Refused(Reason.FORBIDDEN_ADDRESS, why)
-        return target
-
-    async def _receive(self, attempt: _Attempt, response: aiohttp.ClientResponse) -> Fetched:
+    async def _receive(self, attempt: Attempt, response: aiohttp.ClientResponse) -> Fetched:
         """Turn the answer to the last request into a body."""
         if response.status not in WITH_BODY:
             attempt.clock.reschedule(None)  # it is judged: draining cannot make it a timeout any more
@@ -319,11 +294,3 @@ class Fetcher:
         if why := self._rules.forbidden(str(address[0])):
             raise ForbiddenAddress(why)
         return socket.socket(family, kind, protocol)
-
-    def _explain(self, error: Exception) -> str:
-        """What ran out, for those clocks whose error says nothing."""
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return f"no connection in {self._settings.connect_timeout:g} s"
-        if isinstance(error, aiohttp.SocketTimeoutError):
-            return f"no byte for {self._settings.stall_timeout:g} s"
-        return f"not whole after {self._settings.timeout:g} s" if isinstance(error, TimeoutError) else ""

@@ -72,7 +72,7 @@ class Instruments:
             robots=replace(self._robots),
             queues=(
                 Queue("links", self._frontier.ready, PAGE + settings.concurrency),
-                Queue("bodies", stages.bodies.qsize(), stages.bound),
+                Queue("bodies", stages.judging.bodies.qsize(), stages.bound),
                 Queue("verdicts", self._writer.queued, stages.bound),
             ),
             leased=self._leases.used,
@@ -86,6 +86,7 @@ class Instruments:
             limited_by_host=host,
             held_back=held_back,
             silent_since=stages.contact.silent_since,
+            patient_until=stages.contact.patient_until,
             shards=self._totals.sealed,
             stored=self._totals.stored,
         )
@@ -108,8 +109,9 @@ class Instruments:
         span = now - self._looked
         if span < _WINDOW:
             return
-        self._stages.count_workers()
-        seconds = (self._stages.worker_seconds, self._writer.gauges.busy, time.thread_time())
+        judging = self._stages.judging
+        judging.count_workers()
+        seconds = (judging.worker_seconds, self._writer.gauges.busy, time.thread_time())
         workers, writer, loop = (now - before for now, before in zip(seconds, self._seconds, strict=True))
         self._workers_busy = min(1.0, workers / span / self._pool.workers)
         self._writer_busy = min(1.0, writer / span)

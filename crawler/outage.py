@@ -6,12 +6,16 @@
 - After `silence` seconds with failures held and no answer at all, not even to that, there is an outage. What
   is held, and whatever fails of what began before the end of it, is given back uncounted.
 - Where no host was good yet nothing tells a dead network from a dead list: failures stand.
+- Hosts that brought images in earlier runs are good to begin with. They may be dead by now: until somebody has
+  answered, an outage lets one exchange begin each beat, since another host may, and ends after `_PATIENCE`
+  silences. From then on failures stand, until somebody answers. A name server that says that a name does not
+  exist has shown as much: the network works, failures stand.
 
 Rule: nothing here reads a clock. Times are seconds of one monotonic clock.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -20,6 +24,7 @@ from curator.reasons import Reason
 
 _GOOD_HOSTS = 32  # remembered
 _BEATS = 20  # probes in the time after which silence is an outage
+_PATIENCE = 15  # times that time, until hosts that answered in earlier runs are taken for dead
 _DOUBTFUL = frozenset(
     {
         *(Reason.DNS, Reason.CONNECT, Reason.TIMEOUT, Reason.STALLED),
@@ -64,13 +69,16 @@ def is_answer(failed: Failed) -> bool:
 class Network:
     """What the ends of all exchanges together say about the network on this side."""
 
-    def __init__(self, silence: float) -> None:
-        """`silence`: seconds without any answer that make an outage."""
+    def __init__(self, silence: float, good: Iterable[tuple[str, str]] = ()) -> None:
+        """`silence`: seconds without any answer that make an outage; `good`: hosts and a URL of each."""
         self.silent_since = 0.0  # the last answer, or when asking began
         self.down = False
         self.beat = silence / _BEATS  # seconds between probes
         self._silence = silence
-        self._good: dict[str, str] = {}  # host: a URL there; the one that answered last is the last
+        self._good = dict(good)  # host: a URL there; the one that answered last is the last
+        self.answered_ever = False  # by anybody, in this run
+        self._hopeless = False  # and nobody will
+        self._began = float("-inf")  # the last exchange of an outage before anybody has answered
         self._held: deque[Held] = deque()  # in the order they ended
         self._proved = float("-inf")  # the latest beginning of an exchange that was answered
         self._recovered = float("-inf")  # when the last outage ended
@@ -87,26 +95,52 @@ class Network:
         if alone and not self._held and not self.down:
             self.silent_since = now  # nobody was asked, so silence meant nothing
 
+    @property
+    def patient_until(self) -> float:
+        """When failures stand although nobody has answered yet, in an outage like that; 0.0 in none."""
+        unproved = self.down and not self.answered_ever
+        return self.silent_since + _PATIENCE * self._silence if unproved else 0.0
+
+    def lets_begin(self, now: float) -> bool:
+        """Whether an exchange may begin: none in an outage, or one a beat where nobody has answered yet."""
+        if not self.down:
+            return True
+        if self.answered_ever or now - self._began < self.beat:
+            return False
+        self._began = now
+        return True
+
     def answered(self, host: str, url: str, began: float, now: float) -> list[Held]:
         """A server was reached by an exchange that began at `began`. The failures that count from now on."""
         self._good.pop(host, None)
         self._good[host] = url
         if len(self._good) > _GOOD_HOSTS:
             del self._good[next(iter(self._good))]
-        self.silent_since, self._asked_in_vain = now, False
-        if self.down:
-            self.down, self._recovered = False, now
+        self.silent_since, self._asked_in_vain, self.answered_ever = now, False, True
+        self._recover(now)
         self._proved = max(self._proved, began)
         counted = []
         while self._held and self._held[0].ended <= self._proved:
             counted.append(self._held.popleft())
         return counted
 
+    def named(self, now: float) -> list[Held]:
+        """A name server has said that a name does not exist. The failures that count by that."""
+        if self.answered_ever:
+            return []  # an answer that somebody has kept shows nothing of now
+        self._hopeless = True
+        self._recover(now)
+        return self.drop()
+
+    def _recover(self, now: float) -> None:
+        if self.down:
+            self.down, self._recovered = False, now
+
     def failed(self, failed: Failed, began: float, now: float) -> Fate:
         """A doubtful failure."""
         if self.down or began < self._recovered:
             return Fate.UNCOUNTED
-        if not self._good:
+        if not self.answered_ever and (self._hopeless or not self._good):
             return Fate.STANDS
         self._held.append(Held(failed, began, now))
         if failed.link.host in self._good:
@@ -115,6 +149,9 @@ class Network:
 
     def look(self, now: float) -> list[Held]:
         """Time has passed. Once that makes an outage, the failures that are given back."""
+        if 0.0 < self.patient_until <= now:
+            self._hopeless = True
+            self._recover(now)
         silent = now - self.silent_since >= self._silence
         if self.down or not (self._held and self._asked_in_vain and silent):
             return []

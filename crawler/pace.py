@@ -21,8 +21,7 @@ Rule: nothing here reads a clock. Times are seconds of one monotonic clock.
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from crawler.records import Failed, Fetched
-from curator.hosts import host_of
+from crawler.records import Failed, Fetched, Moved
 from curator.reasons import Reason
 
 UNBOUND = 1 << 30  # requests at a time that no crawl reaches
@@ -59,12 +58,10 @@ _TOO_MANY_REQUESTS = 429
 _BUSY = frozenset({408, 425, 503})  # statuses
 
 
-def outcome_of(result: Fetched | Failed) -> Outcome:
+def outcome_of(result: Fetched | Moved | Failed) -> Outcome:
     """What an ended request says about the host it went to."""
-    if isinstance(result, Fetched):
+    if not isinstance(result, Failed):
         return Outcome.GOOD
-    if result.final_url not in ("", result.link.url) and host_of(result.final_url) != result.link.host:
-        return Outcome.ODD  # it sent us on, and another host failed
     if result.http_status == _TOO_MANY_REQUESTS:
         return Outcome.PUSHED
     if result.http_status in _BUSY:

@@ -1,4 +1,9 @@
-"""Whether a site lets us: its robots.txt before a request goes out, its headers before a body is read."""
+"""Whether a site lets us: its robots.txt before a request goes out, its headers before a body is read.
+
+An exchange waits for a robots.txt with its own clock stopped, since the wait is not its doing. All these
+waits of one exchange, one at each of its redirects, have a bound together, its `patience`; a crawl that
+stops ends them at once, and their links are as if they had not been asked for.
+"""
 
 import asyncio
 
@@ -24,7 +29,7 @@ _OF_THE_ORIGIN = frozenset(
 
 
 class NotYet(Exception):
-    """The host wants a gap between requests, and the last one was just now: come back in `seconds`."""
+    """It is too early to ask: come back in `seconds`, since the host wants a `gap` between requests if any."""
 
     def __init__(self, seconds: float, gap: float) -> None:
         super().__init__(seconds, gap)
@@ -40,25 +45,47 @@ class Permission:
         self._matchers = Matchers()
         self._delay, self._max_wait = delay, max_wait
         self._now = asyncio.get_running_loop().time
+        self._waits: set[asyncio.Timeout] = set()
+        self._hurried = False  # nobody waits any more
 
-    async def to_begin(self, target: Target, clock: asyncio.Timeout, *, listed: bool) -> float:
+    async def to_begin(self, target: Target, clock: asyncio.Timeout, patience: float) -> float:
         """Go on once robots.txt allows a request; the gap in seconds that its host asks for, 0.0 if none.
 
-        `clock` stands still meanwhile. Only a `listed` target waits for its gap: a host that others
-        redirect to is paced by theirs. Raises Refused, or NotYet.
+        `clock` stands still meanwhile; a robots.txt is waited for `patience` seconds at most. Raises Refused,
+        or NotYet.
         """
         known = self.robots.known(target.origin)
         if known is None:
             with paused(clock):
-                known = await self.robots.learn(target.origin)
+                known = await self._learn(target, patience)
         if isinstance(known.found, Failed):
             raise _unreachable(known.found, known.until - self._now())
         if known.found.rules and (rule := self._matchers.refusal(known.found, str(target.url))):
             raise Refused(Reason.ROBOTS_TXT, rule)
         gap = min(known.found.gap, self._max_wait)
-        if listed and (least := max(gap, self._delay)):
+        if least := max(gap, self._delay):
             await self._turn(known, least, clock)
         return gap
+
+    def wait_no_more(self) -> None:
+        """End the waits for robots.txt, those under way and those to come, with NotYet."""
+        self._hurried = True
+        for wait in self._waits:
+            wait.reschedule(self._now())
+
+    async def _learn(self, target: Target, patience: float) -> Known:
+        wait = asyncio.timeout(0.0 if self._hurried else patience)
+        self._waits.add(wait)
+        try:
+            async with wait:
+                return await self.robots.learn(target.origin)
+        except TimeoutError:
+            if self._hurried:
+                raise NotYet(0.0, 0.0) from None
+            detail = f"robots.txt: {target.host} and the hosts before it took too long with theirs"
+            raise Refused(Reason.ROBOTS_UNREACHABLE, detail) from None
+        finally:
+            self._waits.discard(wait)
 
     def to_read(self, headers: CIMultiDictProxy[str]) -> None:
         """Go on when the headers of an answer let us have it. Raises Refused."""

@@ -2,6 +2,8 @@
 
     list -> ledger (the frontier) -> fetch -> measure (worker processes) -> judge -> save -> ledger
 
+With `--no-decode` nothing is measured: a thread hashes the bodies instead.
+
 Threads: `Feed` reads lists, `Writer` alone changes the dataset; everything else is the event loop.
 """
 
@@ -21,13 +23,14 @@ from crawler.fetch import Fetcher
 from crawler.forecast import Forecast
 from crawler.frontier import Frontier
 from crawler.instruments import Instruments
+from crawler.judging import batch_images
 from crawler.leases import Leases
 from crawler.opening import Opened, open_crawl
 from crawler.settings import Settings
 from crawler.snapshot import Snapshot
-from crawler.stages import Parts, Stages, batch_images
+from crawler.stages import Parts, Stages
 from crawler.stock import Stock, open_draw
-from curator.dataset.draw import retryable
+from curator.dataset.draw import PAGE, retryable, some_saved
 from curator.dataset.failures import write_failures
 from curator.dataset.kept import fill_index
 from curator.dataset.space import full_disk_told
@@ -35,6 +38,7 @@ from curator.dataset.summary import first_bad_rows, write_summary
 from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
 from curator.fixed import Fixed
+from curator.hashing import Hasher
 from curator.measure import MeasureSettings, measure_batch
 from curator.measure_encode import measure_encode_batch
 from curator.pool import BatchKernel, WorkerPool
@@ -199,8 +203,9 @@ async def _run_stages(
         await _first_of(bridge.complete, stop)
     leases = Leases(settings.memory, settings.max_bytes)
     leases.on_wait = writer.hurry
-    frontier = Frontier(settings.manners())
-    pool = _measuring_pool(settings, fixed)
+    # with its bound lifted, too, a host leaves room in memory for the links of others (see Stock.hungry)
+    frontier = Frontier(settings.manners(), most=PAGE + settings.concurrency)
+    pool = Hasher() if settings.no_decode else _measuring_pool(settings, fixed)
     with open_draw(opened, totals) as (draw, undecided, waiting):
         if not settings.limit:
             feed.start()
@@ -214,6 +219,7 @@ async def _run_stages(
                 retrying=settings.retrying(),
                 batch_images=batch_images(fixed.encoding()),
                 outage=settings.outage,
+                good=some_saved(opened.store.ledger),
                 # a run that tries failures again may well find little else
                 most_failing=0.0 if opened.run.retry else settings.stop_if_failing,
             )
@@ -223,7 +229,11 @@ async def _run_stages(
                 await stages.run(stop)
             last = instruments.take()
             expected = instruments.forecast(last) if last.decided < last.known and settings.limit else None
-            return _Ran(last, stock.ended, tuple(feed.broken_off), expected, stages.gave_up)
+            # a stop may come when nothing is left to stop
+            decided = stock.ended or (bridge.complete.is_set() and last.decided >= last.known)
+            return _Ran(
+                last, decided, tuple(feed.broken_off), expected, gave_up=stages.gave_up and not decided
+            )
 
 
 def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measured]:

@@ -74,6 +74,11 @@ def bottleneck(previous: Snapshot, current: Snapshot) -> str:
     Asked from the end of the pipeline to its beginning: a full stage fills all that lie before it, so the
     last one that is full is the cause. What may be full for a moment has to be so at both moments.
     """
+    if current.patient_until:
+        return (
+            f"network: nothing has answered yet, since {_clock(current.silent_since)}; "
+            f"asking on until {_clock(current.patient_until)}, then its hosts are given up"
+        )
     if current.silent_since:
         return f"network: down, nothing answers since {_clock(current.silent_since)}; going on when something does"
     if current.writer_busy >= BUSY:

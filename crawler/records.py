@@ -10,15 +10,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How far redirects have led an exchange, and what is left of its clocks. Times in seconds."""
+
+    url: str  # asked for next
+    home: str  # the host of the listed URL
+    hops: int  # redirects behind it, 1 or more
+    left: float  # of the whole exchange
+    patience: float  # that it may still wait for a robots.txt
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One URL drawn from the ledger, to be fetched once now."""
 
     uid: bytes  # 16 bytes: BLAKE2b of the URL as listed
     row: int  # its rowid in the ledger's `links`
     url: str  # as listed, outer white space stripped
-    host: str  # the key of politeness: crawler.urls.host_of(url), "" when the URL is bad
+    host: str  # the key of politeness: crawler.urls.host_of(asked), "" when the URL is bad
     attempts: int = 0  # charged attempts before this one, all runs
     tries: int = 0  # of those, in this run
+    way: Way | None = None  # where redirects have led since this attempt began
+
+    @property
+    def asked(self) -> str:
+        """The URL to ask for now."""
+        return self.url if self.way is None else self.way.url
+
+    @property
+    def home(self) -> str:
+        """The host of the listed URL."""
+        return self.host if self.way is None else self.way.home
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +57,7 @@ class Fetched:
     etag: str
     last_modified: str
     fetched_at: float  # seconds since the epoch
-    gap: float = 0.0  # seconds between two requests that the link's host asks for (Crawl-delay)
+    gap: float = 0.0  # seconds between two requests that the host asked wants (Crawl-delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +80,12 @@ class Later:
     link: Link
     seconds: float
     gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A link whose host redirected it: `to` is fetched when the host it leads to has a turn for it."""
+
+    link: Link
+    to: Link
+    gap: float = 0.0  # as in Fetched

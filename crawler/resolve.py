@@ -7,13 +7,16 @@ A name is asked for once at a time, however many links wait for it; whoever give
 the question. What came of it is kept (`crawler.lookups`), failures too, and judged again at each use.
 
 c-ares keeps a cache of its own that has no bound (3.6 KB a name, for up to an hour) and no switch, so a
-channel is replaced after so many questions. Where c-ares finds no name server at all, and the user has named
+channel is replaced after so many questions. It has one socket, where answers wait while the event loop is busy
+with handshakes; a socket of the usual size holds those of a hundred names and drops the rest. So there are
+several channels, with larger ones. Where c-ares finds no name server at all, and the user has named
 none, the system's resolver is asked instead, in threads: it knows what resolv.conf does not (mDNS, NSS).
 """
 
 import asyncio
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +31,11 @@ from crawler.lookups import Answer, AnswerCache, LookupCounts
 # a machine's search domains would turn a dead name into several more questions, or into somebody's wildcard
 _FLAGS = pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_NOSEARCH
 _KEPT = 65_536  # names: some 30 MB
-_CHANNEL_QUESTIONS = 5_000  # after which c-ares' cache is dropped, at 18 MB
+_CHANNELS = 4
+_CHANNEL_QUESTIONS = 1_250  # after which a c-ares' cache is dropped, at 4.5 MB
+_RECEIVE_BYTES = (
+    1 << 20
+)  # of a socket; the kernel gives less where net.core.rmem_max says so, 277 names at least
 _THREADS = 32  # of the system's resolver
 _FIRST = 200  # look-ups after which the name servers are judged, once...
 _ENOUGH = 0.8  # ...by the share that got any answer
@@ -133,7 +140,7 @@ class GuardedResolver(AbstractResolver):
         return Answer(error=text, missing=code == aiodns.error.ARES_ENOTFOUND)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Channel:
     """One c-ares with its cache."""
 
@@ -149,20 +156,21 @@ class _NameServers:
         self._addresses = list(addresses) or None
         # two tries, the second for twice as long: together they just fit into the time limit
         self._first_try = max(0.1, timeout / 3)
-        self._channel = self._open()
+        self._channels = deque(self._open() for _ in range(_CHANNELS))
 
     @property
     def addresses(self) -> Sequence[str]:
         """The name servers in use."""
-        return self._addresses or self._channel.resolver.nameservers
+        return self._addresses or self._channels[0].resolver.nameservers
 
     async def ask(self, host: str) -> Answer:
         """A name's addresses. Raises DNSError with c-ares' code."""
-        if self._channel.asked >= _CHANNEL_QUESTIONS:
-            self._channel, full = self._open(), self._channel
+        self._channels.rotate()
+        if self._channels[0].asked >= _CHANNEL_QUESTIONS:
+            full, self._channels[0] = self._channels[0], self._open()
             if not full.pending:
                 await full.resolver.close()
-        channel = self._channel
+        channel = self._channels[0]
         channel.asked += 1
         channel.pending += 1
         try:
@@ -170,7 +178,7 @@ class _NameServers:
             found = await channel.resolver.getaddrinfo(host, type=socket.SOCK_STREAM)
         finally:
             channel.pending -= 1
-            if channel is not self._channel and not channel.pending:
+            if channel not in self._channels and not channel.pending:
                 await channel.resolver.close()
         addresses = tuple(node.addr[0].decode("ascii") for node in found.nodes)
         if not addresses:
@@ -181,10 +189,19 @@ class _NameServers:
 
     async def close(self) -> None:
         """Drop what is under way."""
-        await self._channel.resolver.close()
+        for channel in self._channels:
+            await channel.resolver.close()
 
     def _open(self) -> _Channel:
-        return _Channel(aiodns.DNSResolver(self._addresses, flags=_FLAGS, timeout=self._first_try, tries=2))
+        return _Channel(
+            aiodns.DNSResolver(
+                self._addresses,
+                flags=_FLAGS,
+                timeout=self._first_try,
+                tries=2,
+                socket_receive_buffer_size=_RECEIVE_BYTES,
+            )
+        )
 
 
 def _ask_system(host: str) -> Answer:

@@ -34,6 +34,7 @@ _LINE = re.compile(
 _TOKEN = re.compile(r"[^\s/;,()]+")
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?|\.[0-9]{1,9}")
 _GZIP = b"\x1f\x8b"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,9 @@ def _text(body: bytes) -> str:
             body = zlib.decompressobj(wbits=31).decompress(body, MAX_BYTES)
         except zlib.error:
             return ""
-    # a mark of the byte order would hide the first line
-    return body.decode("utf-8", "replace").removeprefix("\ufeff")
+    # a mark of the byte order would hide the first line; one of UTF-16 tells what all of it is
+    encoding = "utf-16" if body.startswith(_UTF_16) else "utf-8-sig"
+    return body.decode(encoding, "replace")
 
 
 class Matchers:

@@ -6,7 +6,7 @@ worker processes import what their parent's main module imports.
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from curator.reasons import TRANSIENT, Reason
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from crawler.fetch import FetchSettings
+    from crawler.exchange import FetchSettings
     from crawler.pace import Manners
     from crawler.retry import RetryPolicy
     from curator.rules import Rules
@@ -30,6 +30,14 @@ USER_AGENT = "crawl-curate/0.1 (image dataset crawler)"
 # of this process's own choosing in every run, never stored
 _PER_RUN = frozenset({"limit", "retry"})
 _FIXED = Fixed()  # their defaults live with the dataset
+_DECODING = (
+    "min_side",
+    "max_aspect",
+    "max_pixels",
+    "full_decode",
+    "resize",
+    "encode",
+)  # need a decoded image
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Settings:
     backoff: float = 2.0  # before the second attempt; set from a program only
     outage: float = 20.0  # without any answer, until the network counts as down; set from a program only
     # measuring
+    no_decode: bool = False
     workers: int = 0  # 0: one a core
     decode_timeout: float = 10.0
     worker_memory: int = 1024 * MIB
@@ -103,6 +112,7 @@ class Settings:
         if self.dedup not in ("none", "bytes", "phash"):
             raise UsageError(f"--dedup is one of none, bytes, phash, not {self.dedup!r}.")
         self._check_encoding()
+        self._check_decoding()
         self.headers()
         self.networks()
         self.nameservers()
@@ -114,6 +124,16 @@ class Settings:
             raise UsageError(
                 f"--resize {encoding.side} makes images of more than --max-pixels {self.max_pixels:,}: none "
                 "would be saved. Raise --max-pixels or lower --resize."
+            )
+
+    def _check_decoding(self) -> None:
+        """Refuse to judge or change what nobody looks at. Settings that only say how to decode do no harm."""
+        changed = [name for name in _DECODING if getattr(self, name) != getattr(_FIXED, name)]
+        needs = ["dedup phash"] * (self.dedup == "phash") + [name.replace("_", "-") for name in changed]
+        if self.no_decode and needs:
+            raise UsageError(
+                f"--no-decode stores images without looking at them, and --{needs[0]} needs a look: leave one of "
+                "them away. `curate` decides afterwards what such a dataset keeps."
             )
 
     def encoding(self) -> Encoding:
@@ -165,7 +185,7 @@ class Settings:
 
     def fetching(self) -> "FetchSettings":
         """The part that the network needs."""
-        from crawler.fetch import FetchSettings
+        from crawler.exchange import FetchSettings
 
         return FetchSettings(
             concurrency=self.concurrency,
@@ -218,8 +238,20 @@ def merge(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     """Stored settings, overridden by what was given now. Raises TypeError for a name there is none of."""
     lists = {field.name for field in fields(Settings) if isinstance(field.default, tuple)}
     both: dict[str, Any] = {**stored, **given}
-    both.update({name: tuple(both[name]) for name in lists & both.keys()})  # JSON has no tuples
+    both.update({name: _several(name, both[name]) for name in lists & both.keys()})
     return Settings(**both)
+
+
+def _several(name: str, given: Any) -> tuple[str, ...]:
+    """A setting that takes several values, from one or a collection; networks as objects or as text."""
+    if isinstance(given, str | ipaddress.IPv4Network | ipaddress.IPv6Network):
+        given = (given,)  # a network is a collection, too, of its addresses
+    one_by_one = tuple(given) if isinstance(given, Iterable) else (given,)
+    known = (str, ipaddress.IPv4Network, ipaddress.IPv6Network) if name == "allow_net" else (str,)
+    if wrong := [one for one in one_by_one if not isinstance(one, known)]:
+        flag = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{flag} takes texts, such as {_EXAMPLES[name]!r}, not {wrong[0]!r}.")
+    return tuple(map(str, one_by_one))
 
 
 def fixed_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,6 +260,12 @@ def fixed_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
 
 
+_EXAMPLES = {
+    "header": "Name: value",
+    "allow_net": "10.1.0.0/16",
+    "resolver": "10.0.0.2",
+    "drop_columns": "caption",
+}
 _RANGES: dict[str, tuple[float, float]] = {
     "concurrency": (1, 20_000),
     "per_host": (0, ANY),

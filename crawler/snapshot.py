@@ -51,6 +51,7 @@ class Snapshot:
     stored: int  # bytes of images saved, in all
     held_back: str = "is at its bound (--per-host)"  # how `limited_by_host` limits it, for people
     silent_since: float = 0.0  # the network is down: since when nothing answers, epoch seconds; else 0
+    patient_until: float = 0.0  # and nothing has answered yet: until when that is waited for; else 0
 
     @property
     def saved(self) -> int:

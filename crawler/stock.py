@@ -8,7 +8,8 @@ A host that holds its share leaves further links in the ledger. One page of such
 `_backlog` and offered as its host gets room, so that a list of one host is not scanned again and again.
 A page that brought little is followed by a rest, so that scanning past full hosts takes a tenth of a
 thread at most. When a whole pass brought nothing, `_exhausted` keeps further drawing to a page a second.
-Both end early when a backlog runs dry or rows are added.
+Both end early when a backlog runs dry or rows are added. The first pass of a crawl that is continued begins
+where that was interrupted; what it left before is for the passes that follow.
 
 A host that is given up keeps nothing: its links end as they are drawn, one page ahead of the writer at most.
 
@@ -82,6 +83,7 @@ class Stock:
 
     async def keep(self, on_stocked: Callable[[], None]) -> None:
         """Stock the frontier until every link of the run is decided. Cancelled when the crawl stops."""
+        self._after = await in_thread(self._draw.start)
         while not self.ended:
             self._changed.clear()
             if self.hungry and (await self._draw_due() or await self._draw_page()):

@@ -1,7 +1,9 @@
-"""Whom to trust: the one TLS context that a whole crawl shares."""
+"""TLS: whom a whole crawl trusts, and what uvloop need not tell of."""
 
+import asyncio
 import ssl
 from pathlib import Path
+from typing import Any
 
 from curator.errors import UsageError
 
@@ -19,3 +21,15 @@ def tls_context(insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def tell_of_no_handshake(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception handler for loops: all as usual, but for one thing that is nobody's fault.
+
+    A connection given up in the middle of its handshake ends as whoever waits for it is told. uvloop then finds
+    that it cannot write the rest of the handshake, and prints a traceback of that.
+    """
+    error = context.get("exception")
+    late = isinstance(error, RuntimeError) and "the handler is closed" in str(error)
+    if not (late and str(context.get("message")).startswith("Fatal error on SSL protocol")):
+        loop.default_exception_handler(context)

@@ -11,7 +11,10 @@ import errno
 
 import aiohttp
 
+from crawler.address import AddressRules
+from crawler.exchange import FetchSettings
 from crawler.resolve import ForbiddenAddress, LookupFailed, NoSuchHost
+from crawler.urls import BadUrl, Target, prepare
 from curator.errors import UsageError
 from curator.reasons import Reason
 
@@ -58,6 +61,17 @@ class Refused(Exception):
         self.status = status
 
 
+def judged(url: str, rules: AddressRules) -> Target:
+    """A URL, listed or led to, ready to be sent. Raises Refused where it must not be."""
+    try:
+        target = prepare(url)
+    except BadUrl as error:
+        raise Refused(Reason.BAD_URL, str(error)) from error
+    if target.address is not None and (why := rules.forbidden(target.host)):
+        raise Refused(Reason.FORBIDDEN_ADDRESS, why)
+    return target
+
+
 def status_reason(status: int) -> Reason:
     """What an HTTP status that carries no image counts as."""
     other = Reason.HTTP_5XX if 500 <= status < 600 else Reason.HTTP_OTHER
@@ -82,6 +96,15 @@ def translate(error: Exception, answered: bool) -> tuple[Reason, str]:
         reason = Reason.TRUNCATED
     text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(cause or error)
     return reason, text or type(error).__name__
+
+
+def explain(error: Exception, settings: FetchSettings) -> str:
+    """What ran out, for those clocks whose error says nothing."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"no connection in {settings.connect_timeout:g} s"
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return f"no byte for {settings.stall_timeout:g} s"
+    return f"not whole after {settings.timeout:g} s" if isinstance(error, TimeoutError) else ""
 
 
 def clean(text: str) -> str:

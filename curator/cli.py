@@ -142,6 +142,9 @@ def run(
     from curator.pool import prepare
 
     prepare(["curator.measure", "curator.report.small"])  # it imports beside us
+    from curator.simd import import_numpy
+
+    import_numpy()
     from rich.console import Console
 
     from curator.command import Terminal, run_curate

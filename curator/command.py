@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from contextlib import asynccontextmanager, closing
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from curator.decisions import FILE, read_provenance
+from curator.decisions import FILE
 from curator.ending import ending
 from curator.errors import Interrupted, UsageError
 from curator.export.pipeline import export
+from curator.export.plan import Table
 from curator.export.records import Exported
 from curator.export.target import REFUSED, check_free
 from curator.flags import reader_may_leave
@@ -28,6 +29,7 @@ from curator.pipeline import Curated, Watched, curate_with
 from curator.settings import ExportSettings, Settings
 from curator.sources.bodies import Bodies
 from curator.sources.reading import Reader
+from curator.tasks import in_thread
 from curator.text import harmless, json_line, size, tell
 from curator.units import counted
 
@@ -57,7 +59,7 @@ def run_curate(
 
 def run_export(curated: Path, out: Path, settings: ExportSettings, terminal: Terminal) -> int:
     """Export what was decided; the exit code. Raises CurateError."""
-    return _run(_export(curated, out, settings, terminal), "What was written stays")
+    return _run(_export_alone(curated, out, settings, terminal), "What was written stays")
 
 
 def _run(work: Coroutine[Any, Any, None], kept: str) -> int:
@@ -96,33 +98,47 @@ async def _curate(
     watched = Watched()
     async with _shown(terminal, lambda: _doing(watched)):
         curated = await curate_with(paths, out, settings, watched)
+    if exporting is not None and terminal.as_json:  # one object tells of both
+        exported = await _export(curated.out, *exporting, terminal)
+        curated, exporting = replace(curated, summary=curated.summary | {"exported": asdict(exported)}), None
     _tell_decided(curated, settings, terminal)
     if exporting is not None:
-        await _export(curated.out, *exporting, terminal)
+        await _export_alone(curated.out, *exporting, terminal)
 
 
-async def _export(curated: Path, out: Path, settings: ExportSettings, terminal: Terminal) -> None:
-    folder = decided_in(curated)
-    provenance, done = read_provenance(folder / FILE), (0, 0)
+async def _export_alone(curated: Path, out: Path, settings: ExportSettings, terminal: Terminal) -> None:
+    _tell_exported(await _export(curated, out, settings, terminal), out, settings.form, terminal)
+
+
+async def _export(curated: Path, out: Path, settings: ExportSettings, terminal: Terminal) -> Exported:
+    folder, done = decided_in(curated), (0, 0)
 
     def progress(images: int, of: int) -> None:
         nonlocal done
         done = images, of
 
-    with reopened(provenance, folder / MEASURES) as opened:
+    # from one file: another curation may put its own decisions in the place of these
+    with (
+        closing(await in_thread(Table, folder / FILE)) as decisions,
+        reopened(decisions.provenance, folder / MEASURES) as opened,
+    ):
         async with (
-            Reader(provenance.settings["max_bytes"]) as reader,
+            Reader(decisions.provenance.settings["max_bytes"]) as reader,
             _shown(terminal, lambda: f"exporting  {done[0]:,} of {done[1]:,} images"),
         ):
-            exported = await export(folder, out, settings, Bodies(opened.ours, reader).stream, progress)
-    _tell_exported(exported, out, settings.form, terminal)
+            return await export(decisions, out, settings, Bodies(opened.ours, reader).stream, progress)
 
 
 def decided_in(curated: Path) -> Path:
     """The folder of decisions that was meant: itself, or that of the dataset. Raises UsageError."""
-    for folder in (curated, curated / DEFAULT):
-        if (folder / FILE).is_file():
-            return folder
+    try:
+        for folder in (curated, curated / DEFAULT):
+            if (folder / FILE).is_file():
+                return folder
+    except OSError as error:  # such as a name that is too long for any file
+        raise UsageError(
+            f"{curated}: cannot be read ({error.strerror}). Name the folder that curate wrote to."
+        ) from error
     raise UsageError(f"{curated} holds no {FILE}: run curate first, and name the folder it wrote to.")
 
 

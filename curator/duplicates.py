@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curator.reasons import Reason
-from curator.records import Measures
+from curator.records import Measures, Undecoded
 
 Dedup = Literal["none", "bytes", "phash"]
 Found = tuple[Reason, bytes, int]
@@ -66,22 +66,22 @@ class DuplicateIndex:
         columns = (self._uid, self._sha, self._phash, self._low)
         return sum(column.nbytes for column in columns) + sum(runs.nbytes for runs in self._runs())
 
-    def find(self, image: Measures) -> Found | None:
+    def find(self, image: Measures | Undecoded) -> Found | None:
         """The kept image that this one duplicates: why, its uid, and the bits they differ in.
 
         Identical bytes first; else the nearest hash within the radius, of several the first to arrive.
-        A hash that says nothing (`low_information`) is never compared.
+        A hash that says nothing (`low_information`) is never compared, nor what has none.
         """
         if not self._size:
             return None
         row = self._same_bytes(_halves(image.sha256))
         if row is not None:
             return Reason.SAME_BYTES, self._uid[row].tobytes(), 0
-        if self._dedup == "bytes" or image.low_information:
+        if self._dedup == "bytes" or isinstance(image, Undecoded) or image.low_information:
             return None
         return self._near(np.uint64(int(image.phash, 16)))
 
-    def add(self, uid: bytes, image: Measures) -> None:
+    def add(self, uid: bytes, image: Measures | Undecoded) -> None:
         """Keep one image under its 16-byte uid."""
         if self._dedup == "none":
             return
@@ -90,8 +90,8 @@ class DuplicateIndex:
         self._uid[at] = np.frombuffer(uid, np.uint64)
         self._sha[at] = _halves(image.sha256)
         if self._dedup == "phash":
-            self._phash[at] = int(image.phash, 16)
-            self._low[at] = image.low_information
+            self._low[at] = isinstance(image, Undecoded) or image.low_information
+            self._phash[at] = 0 if isinstance(image, Undecoded) else int(image.phash, 16)
         self._size += 1
         self._reindex()
 

@@ -1,6 +1,6 @@
 """The sources of a curation, opened: datasets fixed as they are, everything else measured first."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,7 +12,9 @@ from curator.decisions import Provenance
 from curator.errors import UsageError
 from curator.measuring import Listing, Progress, measure_sources
 from curator.settings import Settings
+from curator.sources.completed import Completed
 from curator.sources.copies import Copies
+from curator.sources.items import Known, Listed
 from curator.sources.listing import list_images
 from curator.sources.measured import Measured
 from curator.sources.measures import MeasureStore
@@ -56,24 +58,37 @@ class Opened:
 
 
 async def open_sources(inputs: Inputs, measures: Path, settings: Settings, progress: Progress) -> Opened:
-    """Open all inputs; what is no dataset is measured into the file `measures`, or remembered from there.
+    """Open all inputs; what no crawl has measured is measured into the file `measures`, or remembered from there.
 
     Raises UsageError, CorruptDataset, and what `measure_sources` raises.
     """
     everything = [*inputs.ours, *inputs.against]
+    datasets = {one: Completed(one.label, one.path, measures) for one in everything if one.kind == DATASET}
     listings = [
-        Listing(one.label, partial(list_images, one.path), against=one in inputs.against)
+        Listing(one.label, entries, against=one in inputs.against)
         for one in everything
-        if one.kind != DATASET
+        if (entries := _to_measure(one, datasets)) is not None
     ]
     with ExitStack() as stack:
         if listings:
             store = MeasureStore(measures)
             stack.callback(store.close)
             await measure_sources(listings, store, settings, progress)
-        ours = [_source(one, measures) for one in inputs.ours]
-        others = [_source(one, measures) for one in inputs.against]
+        sources = [
+            datasets[one] if one in datasets else Measured(one.label, one.path, measures)
+            for one in everything
+        ]
+        ours, others = sources[: len(inputs.ours)], sources[len(inputs.ours) :]
         return Opened(ours, others, list(_warnings([*ours, *others])), stack.pop_all())
+
+
+def _to_measure(
+    one: Input, datasets: Mapping[Input, Completed]
+) -> Callable[[Known], Iterator[Listed]] | None:
+    """What lists the images of an input that no crawl has measured; None where there are none."""
+    if one.kind != DATASET:
+        return partial(list_images, one.path)
+    return None if datasets[one].whole else datasets[one].unmeasured
 
 
 def reopened(provenance: Provenance, measures: Path) -> Opened:
@@ -83,14 +98,13 @@ def reopened(provenance: Provenance, measures: Path) -> Opened:
             raise UsageError(f"{one.path} is gone. Put it back, or run curate again on where it is now.")
     if any(one.kind != DATASET for one in provenance.sources) and not measures.is_file():
         raise UsageError(f"{measures} is gone: it knows where images are. Run curate again.")
-    ours = [_source(Input(one.label, Path(one.path), one.kind), measures) for one in provenance.sources]
+    ours = [
+        Recorded(one.label, Path(one.path))
+        if one.kind == DATASET
+        else Measured(one.label, Path(one.path), measures)
+        for one in provenance.sources
+    ]
     return Opened(ours, [], [], ExitStack())
-
-
-def _source(one: Input, measures: Path) -> Source:
-    if one.kind == DATASET:
-        return Recorded(one.label, one.path)
-    return Measured(one.label, one.path, measures)
 
 
 def _warnings(sources: Sequence[Source]) -> Iterator[str]:
@@ -106,4 +120,9 @@ def _warnings(sources: Sequence[Source]) -> Iterator[str]:
             yield (
                 f"{source.path}: {counted(len(missing), 'shard')} missing ({missing[0]}): decided from the rows, but "
                 "these images cannot be exported. Restore them from a backup."
+            )
+        if cut := source.cut():
+            yield (
+                f"{source.path}: {counted(len(cut), 'shard')} cut short ({cut[0]}): decided from the rows, but the "
+                "images at the end cannot be exported. Restore from a backup; `curate verify` tells more."
             )

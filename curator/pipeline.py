@@ -120,4 +120,4 @@ def _write(
     told |= {name: [str(path) for path in getattr(settings, name)] for name in ("against", "pairs")}
     provenance = Provenance(tuple(map(origin, opened.ours)), tuple(map(origin, opened.others)), told)
     write_decisions(folder / FILE, opened.ours, census, decided.verdicts, standing, provenance)
-    return summarise(census, decided, standing, provenance, progress, opened.warnings)
+    return summarise(census, decided, provenance, progress, opened.warnings)

@@ -32,6 +32,27 @@ class Measures:
 
 
 @dataclass(frozen=True, slots=True)
+class Undecoded:
+    """What is known of an image that nobody decoded: its bytes. All else of `Measures` is still to be found."""
+
+    bytes: int
+    sha256: str
+    format: None = None
+    mode: None = None
+    width: None = None
+    height: None = None
+    phash: None = None
+    phash_mirror: None = None
+    hash_kind: None = None
+    low_information: None = None
+    sharpness: None = None
+    brightness: None = None
+    contrast: None = None
+    entropy: None = None
+    exif: None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Unmeasured:
     """Why an image has no measures: one Reason, and what the decoder said."""
 
@@ -60,4 +81,4 @@ class Remade:
     body: bytes
 
 
-Measured = Measures | Remade | Unmeasured  # what becomes of an image in a worker
+Measured = Measures | Remade | Undecoded | Unmeasured  # what becomes of an image between network and disk

@@ -5,20 +5,19 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from curator.decide import Decided
 from curator.decisions import Provenance
 from curator.measuring import Progress
 from curator.reasons import BY_CODE, Reason
-from curator.standing import Standing
 from curator.trust import Chance, Score
-from curator.verdicts import Census
+from curator.verdicts import Census, Verdicts
 
 
 def summarise(
     census: Census,
     decided: Decided,
-    standing: Standing,
     provenance: Provenance,
     progress: Progress,
     warnings: Sequence[str],
@@ -27,7 +26,7 @@ def summarise(
     verdicts, kept = decided.verdicts, decided.verdicts.kept
     reasons = {BY_CODE[code].value: n for code, n in enumerate(np.bincount(verdicts.reason).tolist()) if n}
     reasons.pop(Reason.SAVED.value, None)
-    size, led = census.bytes[: census.ours], np.diff(standing.uids.ends)
+    size, led = census.bytes[: census.ours], _led(verdicts)
     told = [*warnings, *decided.warnings, *progress.warnings]
     if progress.more_warnings:
         told.append(f"and {progress.more_warnings:,} more of this kind")
@@ -64,6 +63,13 @@ def summarise(
         "passed_over": dict(sorted(progress.passed_over.items())),
         "warnings": told,
     }
+
+
+def _led(verdicts: Verdicts) -> npt.NDArray[np.int64]:
+    """How many of the images here each of them stands for; what a crawl left out is not among them."""
+    leader = verdicts.leader
+    follows = leader != np.arange(len(leader))
+    return np.bincount(leader[follows], minlength=len(leader))[: len(leader)]
 
 
 def _chance(chance: Chance) -> dict[str, Any]:

@@ -28,7 +28,10 @@ from curator.arena import HEADER, NOBODY, Arena
 
 OUT_OF_MEMORY = 77  # exit code: a MemoryError that the kernel did not catch
 
-_HEAP_KEPT = 32 << 20  # bytes: more than the 16 MiB that Pillow asks for at a time
+_HEAP_KEPT = (
+    64 << 20
+)  # bytes: four of the 16 MiB that Pillow asks for at a time, one for each picture it makes of one
+_LARGEST_OF_HEAP = 32 << 20  # bytes: as much as glibc takes
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 # A signal to the whole group is the parent's to act on: it drains, then ends its workers. A stopped worker
@@ -115,7 +118,7 @@ def _keep_freed_memory() -> None:
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _HEAP_KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_HEAP)
         mallopt(_M_TRIM_THRESHOLD, _HEAP_KEPT)
 
 

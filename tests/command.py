@@ -56,10 +56,12 @@ class Here:
     def __call__(self, *arguments: object) -> Ended:
         """Run it to its end."""
         self._monkeypatch.setattr(sys, "argv", ["crawl", *map(str, arguments)])
+        self._monkeypatch.setattr("curator.flags.leave_out_pandas", lambda: None)  # other tests need them
         collecting = gc.get_threshold()  # the command sets it for its process
         with pytest.raises(SystemExit) as ended:
             main()
         gc.set_threshold(*collecting)
+        gc.unfreeze()
         out, error = self._capsys.readouterr()
         return Ended(int(ended.value.code or 0), out, error)
 

@@ -1,7 +1,4 @@
-"""Crawls for tests: in this process, or in one of their own that can be killed.
-
-As a module it is that process: `python -m tests.crawling OUT LISTS_AND_SETTINGS_AS_JSON`.
-"""
+"""Crawls for tests: in this process, or in one of their own that can be killed."""
 
 import asyncio
 import json
@@ -20,7 +17,6 @@ from typing import Any
 from crawler.pipeline import Crawled, crawl
 from curator.dataset.reader import Dataset
 from curator.dataset.verify import verify
-from curator.errors import CurateError
 
 ROOT = Path(__file__).parents[1]
 # the test server is on loopback, waits are short, and small disks may run the tests
@@ -49,7 +45,7 @@ def crawl_process(lists: Sequence[Path | str], out: Path, **given: Any) -> Itera
     """A crawl in a process group of its own; what is left of the group is killed at the end."""
     arguments = json.dumps([[str(one) for one in lists], LOCAL | given])
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crawling", str(out), arguments],
+        [sys.executable, "-m", "tests.crawling_alone", str(out), arguments],
         cwd=ROOT,
         start_new_session=True,
         stdout=subprocess.PIPE,
@@ -78,7 +74,7 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds
         if process.poll() is not None:
             return False
         assert time.monotonic() < deadline, "neither came in time"
-        time.sleep(0.005)
+        time.sleep(0.01)  # some look by reading a whole log
     return True
 
 
@@ -116,25 +112,3 @@ def members(out: Path) -> list[str]:
         with tarfile.open(path) as tar:
             names += tar.getnames()
     return names
-
-
-def main() -> int:
-    """Crawl as the arguments say; the exit code the command would have."""
-    import uvloop
-
-    lists, given = json.loads(sys.argv[2])
-    stop = asyncio.Event()
-
-    async def stoppable() -> Crawled:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-        return await crawl(lists, sys.argv[1], stop=stop, **given)
-
-    try:
-        return 0 if uvloop.run(stoppable()).finished else 130
-    except CurateError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return error.exit_code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

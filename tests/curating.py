@@ -48,6 +48,7 @@ class Here:
         """Run it to its end."""
         self._monkeypatch.setenv("COLUMNS", "200")
         self._monkeypatch.setattr(sys, "argv", ["curate", *map(str, arguments)])
+        self._monkeypatch.setattr("curator.flags.leave_out_pandas", lambda: None)  # other tests need them
         collecting = gc.get_threshold()
         with pytest.raises(SystemExit) as ended:
             main()

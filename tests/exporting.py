@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curator.export.pipeline import export
-from curator.export.records import Exported
+from curator.export import pipeline
+from curator.export.plan import Table
+from curator.export.records import Bodies, Exported, Progress
 from curator.measure import MeasureSettings, measure
 from curator.settings import ExportSettings
 from curator.sources.bodies import Found, Wanted
@@ -64,6 +66,14 @@ class Inputs:
         """Export to `out` what was decided."""
         fitting = ExportSettings(**{"workers": 1} | settings)
         return await export(self.curated, out, fitting, self.bodies, lambda done, of: None)
+
+
+async def export(
+    curated: Path, out: Path, settings: ExportSettings, bodies: Bodies, progress: Progress
+) -> Exported:
+    """Write out what is kept of the decisions in the folder `curated`."""
+    with closing(Table(curated / "decisions.parquet")) as decisions:
+        return await pipeline.export(decisions, out, settings, bodies, progress)
 
 
 def row(path: str, body: bytes, **changes: object) -> Row:

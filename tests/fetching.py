@@ -3,9 +3,10 @@
 from dataclasses import replace
 from ipaddress import ip_network
 
-from crawler.fetch import Fetcher, FetchSettings
+from crawler.exchange import FetchSettings
+from crawler.fetch import Fetcher
 from crawler.leases import Leases
-from crawler.records import Failed, Fetched, Link
+from crawler.records import Failed, Fetched, Later, Link, Moved
 from crawler.urls import host_of
 from tests.site import image_bytes
 
@@ -25,11 +26,19 @@ async def fetch(*urls: str, settings: FetchSettings = SETTINGS) -> list[Fetched 
     """Fetch one after the other, check that exactly the bodies are leased, and release them."""
     leases = Leases(4 * settings.max_bytes, settings.max_bytes)
     async with Fetcher(settings, leases) as fetcher:
-        results = [await fetcher.fetch(link(url)) for url in urls]
+        results = [await followed(fetcher, url) for url in urls]
     bodies = [result for result in results if isinstance(result, Fetched)]
     assert leases.used == sum(body.size for body in bodies)
     assert all(sum(map(len, body.body)) == body.size == body.lease.size for body in bodies)
     return results
+
+
+async def followed(fetcher: Fetcher, url: str) -> Fetched | Failed | Later:
+    """Fetch to the end of all redirects, each at once."""
+    got = await fetcher.fetch(link(url))
+    while isinstance(got, Moved):
+        got = await fetcher.fetch(got.to)
+    return got
 
 
 def reasons(results: list[Fetched | Failed]) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from curator.dataset.store import Store
+from curator.flags import leave_out_pandas
 from tests.datasets import CAPTIONED, committer, drawn, ingest, lost, opened, picture, postponed, saved, url
 
 LINKS = 11
@@ -106,6 +107,7 @@ def _name(fd: int) -> str:
 def main(scenario: str, folder: Path) -> None:
     """Kill one process per step."""
     deadly, survived = 0, False
+    leave_out_pandas()
     pa.array(["what Arrow imports at its first use is imported here, not by every child"])
     template = folder / "template"
     prepare(template)

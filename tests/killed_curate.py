@@ -62,8 +62,10 @@ def _forked(work: Callable[[], None]) -> int:
 
 def main(root: Path, kills: int, longest: float) -> None:
     """Curate and export."""
+    from curator.flags import leave_out_pandas
     from tests.curating import EXPORTS, curate_in, export_in
 
+    leave_out_pandas()  # every child would import them
     _run(partial(curate_in, root, workers=1), root / "curated" / "measures.sqlite", kills, longest)
     for name in EXPORTS:
         _run(partial(export_in, root, name, workers=1), root / name / ".exported", kills // 2, longest)

@@ -25,6 +25,7 @@ class Names:
         """Give every record a time to live of `ttl` seconds. 0: what is not asked again was kept by us."""
         self._answers, self._ttl = answers, ttl
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._times: Counter[tuple[str, int]] = Counter()
         self.asked: list[str] = []

@@ -35,11 +35,12 @@ _MEASURES = Measures(
 def photo(seed: int = 0, width: int = 320, height: int = 240) -> Image.Image:
     """An RGB picture with a photograph's spectrum: strong and smooth at large, fine detail on top."""
     rng = np.random.default_rng(seed)
-    pixels = np.zeros((height, width, 3))
+    pixels = np.full((height, width, 3), 128, np.int16)
     for side, strength in ((3, 70), (6, 45), (12, 25), (24, 12), (96, 6)):
         noise = (rng.standard_normal((side, side, 3)) * strength + 128).clip(0, 255).astype(np.uint8)
-        pixels += np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)) - 128.0
-    return Image.fromarray((pixels + 128).clip(0, 255).astype(np.uint8))
+        pixels += np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
+        pixels -= 128
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
 def flat(colour: tuple[int, int, int] = (200, 30, 60), width: int = 64, height: int = 64) -> Image.Image:

@@ -27,6 +27,8 @@ from tests.site import Site, SiteProcess, behaviour, image_bytes
 LOOK = """
 import json, sys
 from pathlib import Path
+from curator.flags import leave_out_pandas
+leave_out_pandas()
 from curator.dataset.verify import verify
 from tests.crawling import saved, states
 out = Path(sys.argv[1])

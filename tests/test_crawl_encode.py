@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from crawler.judging import BATCH_IMAGES, batch_images
 from crawler.leases import Lease
 from crawler.settings import Settings
-from crawler.stages import BATCH_IMAGES, batch_images
 from curator.dataset.reader import Dataset
 from curator.dataset.store import open_store
 from curator.dataset.verify import verify

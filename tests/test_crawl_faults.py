@@ -28,7 +28,7 @@ def links(site: FaultSite, copies: int) -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize(
     ("copies", "stall", "timeout"),
     [
-        pytest.param(1, 0.6, 1.8, id="quick"),
+        pytest.param(1, 0.7, 2.0, id="quick"),
         pytest.param(20, 8.0, 20.0, id="full", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
@@ -40,7 +40,7 @@ def test_every_fault_ends_with_its_reason_within_its_limit(tmp_path, monkeypatch
     async def timed(self, link):
         began = time.monotonic()
         result = await fetch(self, link)
-        took[link.url] = time.monotonic() - began
+        took[link.url] = took.get(link.url, 0.0) + time.monotonic() - began
         return result
 
     monkeypatch.setattr(Fetcher, "fetch", timed)
@@ -52,7 +52,7 @@ def test_every_fault_ends_with_its_reason_within_its_limit(tmp_path, monkeypatch
             concurrency=200,
             attempts=1,
             opt_outs="ignore",  # or every fault would befall robots.txt
-            connect_timeout=stall,
+            connect_timeout=2 * stall,  # a busy machine accepts 200 at once late
             stall_timeout=stall,
             timeout=timeout,
             dedup="none",

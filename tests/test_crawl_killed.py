@@ -50,13 +50,14 @@ def lost_attempts(site: SiteProcess, out: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("urls", "kills"),
+    ("urls", "kills", "no_decode"),
     [
-        pytest.param(1000, 5, id="quick"),
-        pytest.param(5000, 20, id="full", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(1000, 5, False, id="quick"),
+        pytest.param(400, 2, True, id="not decoded"),
+        pytest.param(5000, 20, False, id="full", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
-def test_kill_9_loses_nothing_and_repeats_little(tmp_path: Path, urls: int, kills: int):
+def test_kill_9_loses_nothing_and_repeats_little(tmp_path: Path, urls: int, kills: int, no_decode: bool):
     """Killed -9 at random moments and continued, a crawl ends as if nothing had been.
 
     Verify is clean, every image is its own URL's, one verdict per URL, no URL with a lasting verdict is
@@ -70,7 +71,8 @@ def test_kill_9_loses_nothing_and_repeats_little(tmp_path: Path, urls: int, kill
         lists = [write_list(tmp_path / "urls.txt", links)]
         settled: list[tuple[int, set[str]]] = []  # at each kill: requests seen, paths with a verdict
         for kill, moment in enumerate(moments, 1):
-            with crawl_process(lists, out, concurrency=CONCURRENCY, shard_size=150) as crawl:
+            settings = {"concurrency": CONCURRENCY, "shard_size": 150, "no_decode": no_decode}
+            with crawl_process(lists, out, **settings) as crawl:
                 wait_until(lambda moment=moment: len(asked(site)) >= moment, crawl)
                 kill_group(crawl)
                 crawl.wait()

@@ -82,3 +82,14 @@ def test_a_crawl_delay_charges_nobody(site, tmp_path, monkeypatch):
     assert [row[::2] for row in verdicts(out).values()] == [("saved", 1)] * 3
     times = [request.time for request in [*site.requests(ROBOTS), *site.requests()]]
     assert all(later - earlier > 0.15 for earlier, later in pairwise(times))
+
+
+def test_a_robots_txt_that_leads_to_a_forbidden_address_is_an_answer(site, tmp_path):
+    """Its host is up: its links are not asked for, each is told why, and the host is not given up."""
+    site.add(ROBOTS, Answer(b"", 302, {"Location": "http://10.0.0.1/robots.txt"}))
+    urls, out = write_list(tmp_path / "urls.txt", site.links(30)), tmp_path / "data"
+    assert run_crawl([urls], out, attempts=2).finished
+    assert {row[::2] for row in verdicts(out).values()} == {("robots_unreachable", 2)}
+    assert all("10.0.0.1/robots.txt 302 forbidden_address" in row[1] for row in verdicts(out).values())
+    assert len(site.requests(ROBOTS)) < 10
+    assert site.requests() == []

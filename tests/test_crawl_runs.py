@@ -159,9 +159,12 @@ def test_a_crawl_stopped_at_once_says_so_and_goes_on(tmp_path: Path):
         with pytest.raises(asyncio.CancelledError):
             await running
 
-    with Site() as site:
+    slow = [f"127.0.0.{n}" for n in range(2, 22)]  # one that hangs keeps no other link of its host waiting
+    with Site(addresses=["127.0.0.1", *slow]) as site:
         hang = Answer(image_bytes(0), fault="late", pause=30.0)
-        hanging = [site.add(f"/hang/{n}", hang, Answer(image_bytes(n))) for n in range(20)]
+        for n in range(20):
+            site.add(f"/hang/{n}", hang, Answer(image_bytes(n)))
+        hanging = [site.url(f"/hang/{n}", address) for n, address in enumerate(slow)]
         good = {site.add_image(f"/good/{n}", image_bytes(n)): image_bytes(n) for n in range(20)}
         asyncio.run(cancelled([write_list(tmp_path / "urls.txt", [*hanging, *good])]))
         assert ledger(out, "SELECT ended IS NOT NULL, finished FROM runs") == [(1, 0)]

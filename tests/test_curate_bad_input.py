@@ -1,5 +1,6 @@
 """What a user may get wrong with `curate`: one line that names the thing and the way out, exit 2, nothing touched."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -207,15 +208,25 @@ def test_a_damaged_dataset(
 def test_a_dataset_with_a_damaged_shard(
     house: Path, tmp_path: Path, here: Here, damage: Callable[[Path], object]
 ):
-    """Images that cannot be read are decided on by what was recorded of them; an export names the shard."""
+    """Images that cannot be read are decided on by what was recorded of them; this and an export name the shard."""
     shutil.copytree(house / "data", tmp_path / "data")
     shard = tmp_path / "data" / "images" / "00000.tar"
     damage(shard)
     flags = ("--min-side", 0, "--dedup", "none", "--workers", 1, "--quiet")
     assert here(tmp_path / "data", *flags) == Ended(0, "", "")
     assert set(reasons(tmp_path / "data" / "curated").values()) == {"saved"}
+    (warning,) = json.loads((tmp_path / "data" / "curated" / "summary.json").read_text())["warnings"]
+    assert shard.name in warning
     assert_refused(here("export", tmp_path / "data", "--out", tmp_path / "clean"), str(shard))
     assert not list((tmp_path / "clean").glob("*.tar"))
+
+
+@pytest.mark.parametrize("long", [Path("x" * 300), Path("x" * 300) / "clean"])
+def test_names_too_long_for_any_file(house: Path, here: Here, long: Path):
+    """A name that no file can have is named, in the place of decisions and in that of an export."""
+    assert_refused(here("export", long, "--out", "clean"), str(long))
+    assert_refused(here("export", house / "data", "--out", long), str(long))
+    assert_refused(here(house / "data", "--export", long), str(long))
 
 
 def test_damaged_shards_of_others(house: Path, tmp_path: Path, here: Here):

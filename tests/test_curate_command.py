@@ -55,7 +55,7 @@ def test_the_last_lines(decided: Path, tmp_path: Path, here: Here, monkeypatch: 
 
 
 def test_json_and_quiet(decided: Path, tmp_path: Path, here: Here):
-    """--json is one line, the same as summary.json; --quiet is nothing at all; exporting does not change that."""
+    """--json is one line, the same as summary.json; --quiet is nothing at all; exporting adds to the one line."""
     pics, out = moved(decided, tmp_path)
     flags = ("--out", out, "--workers", 1)
     assert here(pics, *flags, "--export", tmp_path / "a", "--quiet") == Ended(0, "", "")
@@ -63,6 +63,11 @@ def test_json_and_quiet(decided: Path, tmp_path: Path, here: Here):
     ended = here(pics, *flags, "--json")
     assert (ended.code, ended.error, ended.out.count("\n")) == (0, "", 1)
     assert json.loads(ended.out) == json.loads((out / "summary.json").read_text())
+    ended = here(pics, *flags, "--export", tmp_path / "a", "--json")
+    assert (ended.code, ended.error, ended.out.count("\n")) == (0, "", 1)
+    both = json.loads(ended.out)
+    assert both.pop("exported")["images"] == both["kept"]
+    assert both == json.loads((out / "summary.json").read_text())
     ended = here("export", out, "--out", tmp_path / "b", "--as", "folder", "--json")
     assert (ended.code, ended.error, ended.out.count("\n")) == (0, "", 1)
     assert json.loads(ended.out)["images"] == sum(one == "saved" for one in reasons(out).values())

@@ -105,6 +105,9 @@ def test_every_form_at_once(crawl: Crawled, tmp_path: Path):
     assert found == [("data", "dataset", each), *files]
     assert len(survivors(tmp_path / "out")) == summary["kept"] == PHOTOS + 1
     kept = [row for row in decisions(tmp_path / "out") if row["kept"]]
+    # what the crawl left out was never among the images that came in
+    reasons = summary["reasons"]
+    assert summary["clusters"]["copies"] == reasons["same_bytes"] + reasons["near_duplicate"]
     copies = sorted(len(row["stands_for"]) for row in kept)
     # the same image from three other inputs, and what the crawl did not store
     assert copies == [3] * (PHOTOS - NEAR - 1) + [3 + 1] + [2 * 4 - 1] * NEAR + [3 + STAND_INS - 1]

@@ -1,12 +1,15 @@
 """What `curate export` writes, read by `curate` again; inputs that stay as they were; splits that do not leak."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from curator.decisions import Provenance
 from curator.encoding import Encoding
+from curator.opened import Opened, reopened
 from tests.curating import album, curated, decisions, exported, filled, picture, state, survivors
 from tests.pictures import jpeg
 
@@ -42,6 +45,21 @@ def test_an_export_is_a_source(kept: Path, tmp_path: Path):
         assert row["sha256"] not in found[row["source"]]
         found[row["source"]].add(row["sha256"])
     assert found == dict.fromkeys(FORMS, survivors(kept / "curated"))
+
+
+def test_other_decisions_take_the_place(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An export writes what was decided as it began, though a curation of other inputs publishes meanwhile."""
+    out = tmp_path / "out"
+    shutil.copytree(kept / "curated", out)
+    curated(filled(tmp_path / "other", {"1.jpg": picture(1)}), out=tmp_path / "elsewhere", workers=1)
+
+    def published(provenance: Provenance, measures: Path) -> Opened:
+        (tmp_path / "elsewhere" / "decisions.parquet").replace(out / "decisions.parquet")
+        return reopened(provenance, measures)
+
+    monkeypatch.setattr("curator.command.reopened", published)
+    clean = exported(out, tmp_path / "clean", form="parquet")
+    assert len(pq.read_table(clean / "00000.parquet")) == len(survivors(kept / "curated"))
 
 
 def test_what_is_made_anew_is_a_source(kept: Path, tmp_path: Path):

@@ -17,6 +17,7 @@ from curator.dataset.reader import Dataset
 from curator.dataset.verify import verify
 from curator.errors import UsageError
 from curator.reasons import Reason
+from tests.command import Here
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,15 +86,15 @@ def test_the_demo_a_second_time(done):
     assert (summary["runs"], summary["saved"]) == (2, demo_plan("phash")[Reason.SAVED])
 
 
-def test_a_foreign_folder_is_left_alone(tmp_path):
+def test_a_foreign_folder_is_left_alone(tmp_path, monkeypatch, capsys):
     """A folder that holds something else is refused in one line, and no list is left beside it."""
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.txt").write_text("precious")
-    refused = demo(out)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("crawl: ")
-    assert len(refused.stderr.splitlines()) == 1
+    ended = Here(monkeypatch, capsys)("demo", "--out", out)
+    assert ended.code == 2
+    assert ended.error.startswith("crawl: ")
+    assert len(ended.error.splitlines()) == 1
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
 
 

@@ -85,3 +85,33 @@ def test_a_sample_is_the_lowest_uids(tmp_path: Path) -> None:
         whole = drawn(store)
         assert drawn(store, last=lowest(store.ledger, 4)) == whole[:4]
         assert drawn(store, last=lowest(store.ledger, 50)) == whole
+
+
+def test_an_interrupted_pass_is_gone_on_with_where_it_stopped(tmp_path: Path) -> None:
+    """A pass begins at most a glance before the first link that is left, wherever that is; else at the beginning."""
+    with opened(tmp_path / "data") as store:
+        ingest(store, [url(n) for n in range(3_000)])
+        run = store.begin_run((), {}).id
+        links, decided = drawn(store), 0
+        with closing(committer(store)) as writing, closing(Draw(store.ledger.path, run)) as draw:
+            assert draw.start() == b""
+            for end in (900, 2_700, 2_950):
+                writing.commit([lost(link) for link in links[decided:end]])
+                decided = end
+                start = draw.start()
+                assert links[end - draw_module._GLANCE - 1].uid <= start < links[end].uid
+                assert draw.page(start).drawn == links[end:]
+            writing.commit([lost(link) for link in links[decided:]])
+            assert draw.start() == b""
+
+
+def test_a_sample_interrupted_is_drawn_whole(tmp_path: Path) -> None:
+    """Where only the lowest uids are drawn, a pass does not begin beyond them."""
+    with opened(tmp_path / "data") as store:
+        ingest(store, [url(n) for n in range(1_000)])
+        run = store.begin_run((), {}).id
+        links = drawn(store)
+        with closing(committer(store)) as writing:
+            writing.commit([lost(link) for link in links[:300]])
+        with closing(Draw(store.ledger.path, run, last=links[399].uid)) as draw:
+            assert draw.page(draw.start()).drawn == links[300:400]

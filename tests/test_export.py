@@ -14,13 +14,12 @@ import pytest
 
 from curator.encoding import Encoding
 from curator.errors import DiskFull, UsageError
-from curator.export.pipeline import export
 from curator.export.records import Exported
 from curator.settings import ExportSettings
 from curator.sources.bodies import Found, Wanted
 from curator.sources.items import Item
 from curator.sources.listing import list_images
-from tests.exporting import Inputs, photographs, tree
+from tests.exporting import Inputs, export, photographs, tree
 from tests.killed_export import FORMS, killed_exports
 from tests.pictures import encoded, flat, photo
 

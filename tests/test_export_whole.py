@@ -13,10 +13,9 @@ import pytest
 
 from curator.encoding import Encoding
 from curator.errors import CorruptDataset, DiskFull, UsageError
-from curator.export.pipeline import export
 from curator.settings import ExportSettings, Settings
 from curator.sources.bodies import Found, Wanted
-from tests.exporting import Inputs, photographs, tree
+from tests.exporting import Inputs, export, photographs, tree
 
 COUNT = 6
 FORMS = ("webdataset", "folder", "parquet")

@@ -179,6 +179,35 @@ async def test_waiting_for_robots_txt_stops_the_clock(site):
     assert reasons(await fetch(url, settings=replace(HASTY, timeout=1.0))) == ["saved"]
 
 
+async def test_the_robots_txts_of_one_way_have_one_time(site):
+    """Each host of a chain answers within its time, but all of them together are not waited for longer."""
+    slow = Answer(FORBIDDEN.body * 99, fault="trickle", pause=0.04)
+    with Site() as second, Site() as third:
+        sites = [site, second, third]
+        for one, following in pairwise(sites):
+            one.add(ROBOTS, slow)
+            one.add("/a", Answer(b"", 302, {"Location": following.url("/a")}))
+        third.add(ROBOTS, slow)
+        third.add_image("/a", PICTURE)
+        (got,) = await fetch(site.url("/a"), settings=replace(HASTY, timeout=1.0))
+        assert len(second.requests(ROBOTS)) == 1
+        assert third.requests("/a") == []
+    assert got.reason is Reason.ROBOTS_UNREACHABLE
+    assert "too long" in got.detail
+
+
+async def test_a_stop_ends_the_wait_for_robots_txt(site):
+    """Those that wait, and those that would begin to, come later as if nothing had been."""
+    site.add(ROBOTS, Answer(FORBIDDEN.body, fault="stall"))
+    async with Fetcher(SETTINGS, Leases(4 << 20, 1 << 20)) as fetcher:
+        waiting = asyncio.create_task(fetcher.fetch(link(site.url("/a"))))
+        while not site.requests(ROBOTS):  # noqa: ASYNC110 - the site is another thread
+            await asyncio.sleep(0)
+        fetcher.wait_no_more()
+        got = [await waiting, await fetcher.fetch(link(site.url("/b")))]
+    assert [(type(one), one.seconds) for one in got] == [(Later, 0.0)] * 2
+
+
 @pytest.mark.parametrize(
     ("headers", "reason", "detail"),
     [

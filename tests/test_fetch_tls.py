@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import trustme
+import uvloop
 
-from crawler.fetch import Fetcher, FetchSettings
+from crawler.exchange import FetchSettings
+from crawler.fetch import Fetcher
 from crawler.leases import Leases
 from crawler.records import Fetched, Link
-from crawler.tls import tls_context
+from crawler.tls import tell_of_no_handshake, tls_context
 from curator.errors import UsageError
 from tests.site import Answer, Site, image_bytes
 
@@ -92,3 +94,24 @@ def test_a_bad_ca_file_is_a_usage_error(tmp_path, content):
         path.write_text(content)
     with pytest.raises(UsageError, match="--ca-file"):
         tls_context(insecure=False, ca_file=path)
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "told"),
+    [
+        (
+            "Fatal error on SSL protocol",
+            RuntimeError("<TCPTransport closed=True>; the handler is closed"),
+            False,
+        ),
+        ("Fatal error on SSL protocol", RuntimeError("something else"), True),
+        ("Fatal error on transport", RuntimeError("the handler is closed"), True),
+    ],
+)
+def test_a_handshake_given_up_prints_nothing(caplog, message, error, told):
+    """Whoever asked is told; a loop's other faults are printed as always."""
+    loop = uvloop.new_event_loop()
+    loop.set_exception_handler(tell_of_no_handshake)
+    loop.call_exception_handler({"message": message, "exception": error})
+    loop.close()
+    assert bool(caplog.records) == told

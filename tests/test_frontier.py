@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,12 +10,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from crawler.frontier import Frontier
 from crawler.pace import Manners, Outcome
-from crawler.records import Link
+from crawler.records import Link, Way
 
 
 def link(host: str, row: int = 0) -> Link:
     """A link of that host."""
     return Link(b"", row, f"http://{host}/{row}", host)
+
+
+def led(one: Link, host: str) -> Link:
+    """That link after a redirect to another host."""
+    return replace(one, host=host, way=Way(f"http://{host}/", one.home, 1, 30.0, 30.0))
 
 
 def frontier_of(*hosts: str, per_host: int = 1, **more: float) -> Frontier:
@@ -48,6 +54,12 @@ def test_a_host_holds_its_share_and_no_more():
     frontier.release("a", 0.0)
     assert frontier.offer(link("a"), 0.0)
     assert frontier.held("a") == 8
+
+
+def test_a_lifted_bound_leaves_room_for_others():
+    """Without a bound of its own a host holds what memory allows one host."""
+    frontier = Frontier(Manners(0), most=3)
+    assert [frontier.offer(link("a", row), 0.0) for row in range(4)] == [True] * 3 + [False]
 
 
 def test_a_released_slot_is_used_again():
@@ -127,6 +139,67 @@ def test_a_slot_can_be_borrowed():
     assert hosts(frontier) == ["a"]
 
 
+def test_redirects_wait_for_their_turn_first_in_line():
+    """Where a redirect leads it waits for slot, wait and gap like any link there, before those listed, in order."""
+    frontier = frontier_of("b", "b", "a", "a", per_host=1, delay=3.0)
+    taken = [frontier.take(0.0), frontier.take(0.0)]
+    assert frontier.follow(led(taken[1], "b"), 1.0)
+    frontier.release("a", 1.0)
+    assert frontier.follow(led(link("c", 9), "b"), 1.0)
+    assert frontier.take(2.0) is None
+    frontier.ended("b", Outcome.PUSHED, 0.0, 2.0, asked=10.0)
+    frontier.release("b", 2.0)
+    assert hosts(frontier, 11.9) == []
+    assert [one.home for one in (frontier.take(12.0), frontier.take(12.0)) if one] == ["a"]
+    frontier.release("b", 13.0)
+    assert frontier.take(15.0).home == "c"
+    frontier.release("b", 16.0)
+    assert frontier.take(18.0).home == "b"
+
+
+def test_a_redirector_is_asked_as_fast_as_its_target_takes():
+    """Links that are away fill its slots, but not those of a link that is led there: nobody waits in a circle."""
+    frontier = frontier_of("a", "a", "a", "b", "b", "b", per_host=1)
+    from_a, from_b = frontier.take(0.0), frontier.take(0.0)
+    assert (from_a.host, from_b.host) == ("a", "b")
+    for one, to in ((from_a, "b"), (from_b, "a")):
+        assert frontier.follow(led(one, to), 1.0)
+        frontier.release(one.host, 1.0)
+    crossed = [frontier.take(1.0), frontier.take(1.0)]
+    assert {(one.home, one.host) for one in crossed} == {("a", "b"), ("b", "a")}
+    assert frontier.take(1.0) is None
+    first, last = crossed
+    frontier.release(first.host, 2.0)
+    assert frontier.take(2.0) is None  # the other one is away still
+    frontier.came_home(first, 2.0)
+    frontier.release(last.host, 2.0)
+    frontier.came_home(last, 2.0)
+    assert sorted(hosts(frontier, 2.0)) == ["a", "b"]
+
+
+def test_failures_that_do_not_count_yet_take_slots():
+    """However long it takes to know whether a network is down, a dead host gets no more requests than at once."""
+    frontier = frontier_of("a", "a", "a", per_host=2)
+    for _ in range(2):
+        frontier.take(0.0)
+        frontier.hold("a")
+        frontier.release("a", 0.0)
+    assert frontier.take(1.0) is None
+    assert frontier.borrow("a", 1.0)  # a probe may find out
+    frontier.release("a", 2.0)
+    frontier.let_go("a", 2.0)
+    assert frontier.take(2.0) is not None
+
+
+def test_one_target_leaves_room_for_others():
+    """One host's line holds half of what may wait at most, the next one half of the rest."""
+    frontier = Frontier(Manners(), moved=8)
+    accepted = [frontier.follow(led(link(f"{to}{n}"), to), 0.0) for to in "xyz" for n in range(9)]
+    assert [sum(accepted[n : n + 9]) for n in (0, 9, 18)] == [4, 2, 1]
+    assert len(frontier.drop_moved(1.0)) == 7
+    assert (frontier.ready, frontier.take(1.0), frontier._hosts) == (0, None, {})
+
+
 def test_the_longest_at_rest_are_forgotten():
     """Of hosts without links the last few are remembered, with what they bear."""
     frontier = Frontier(Manners(), remembered=2)
@@ -183,10 +256,11 @@ class Schedule(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         manners = Manners(self.bound, self.delay, self.max_wait, backoff=1.0)
-        self.frontier = Frontier(manners, self.share, remembered=2)
+        self.frontier = Frontier(manners, self.share, remembered=2, moved=6)
         self.now = 0.0
         self.ready: Counter[str] = Counter()
-        self.flying: dict[str, list[float]] = defaultdict(list)  # when each began
+        self.flying: dict[str, list[tuple[float, Link]]] = defaultdict(list)  # when each began
+        self.away: Counter[str] = Counter()  # links that redirects led to another host
         self.not_before: dict[str, float] = {}  # what a host asked for
         self.last_start: dict[str, float] = {}
 
@@ -200,7 +274,7 @@ class Schedule(RuleBasedStateMachine):
         """Taken in while the host has room, and never beyond its share."""
         if self.frontier.given_up(host, self.now):
             return
-        held = self.ready[host] + len(self.flying[host])
+        held = self.ready[host] + len(self.flying[host]) + self.away[host]
         accepted = self.frontier.offer(link(host), self.now)
         if held >= self.bound * self.share:
             assert not accepted
@@ -221,7 +295,9 @@ class Schedule(RuleBasedStateMachine):
         assert self.now >= self.last_start.get(host, -1.0) + self.delay
         assert not self.frontier.given_up(host, self.now)
         self.ready[host] -= 1
-        self.flying[host].append(self.now)
+        if taken.way is None:
+            assert len(self.flying[host]) + self.away[host] < self.bound
+        self.flying[host].append((self.now, taken))
         self.last_start[host] = self.now
 
     @precondition(lambda self: any(self.flying.values()))
@@ -229,15 +305,40 @@ class Schedule(RuleBasedStateMachine):
     def end(self, data, outcome, asked):
         """Any attempt may end, in any way."""
         host = data.draw(st.sampled_from(sorted(host for host, began in self.flying.items() if began)))
-        began = self.flying[host].pop(0)
+        began, one = self.flying[host].pop(0)
         dropped = self.frontier.ended(host, outcome, began, self.now, asked)
         if dropped is not None:
             assert len(dropped) == self.ready[host]
             self.ready[host] = 0
+            self.away.subtract(other.home for other in dropped if other.home != host)
         if outcome is Outcome.PUSHED and asked:
             wait = self.now + min(asked, self.max_wait)
             self.not_before[host] = max(self.not_before.get(host, 0.0), wait)
-        self.frontier.release(host, self.now)
+        self.leave(one)
+
+    def leave(self, one):
+        """A request is over."""
+        self.frontier.release(one.host, self.now)
+        self.frontier.came_home(one, self.now)
+        self.away[one.home] -= one.home != one.host
+
+    @precondition(lambda self: any(self.flying.values()))
+    @rule(data=st.data(), to=st.sampled_from("abcd"))
+    def redirect(self, data, to):
+        """Any attempt may be led on, to its own host, too."""
+        host = data.draw(st.sampled_from(sorted(host for host, began in self.flying.items() if began)))
+        _, one = self.flying[host].pop(0)
+        self.leave(one)
+        if self.frontier.follow(led(one, to), self.now):
+            self.ready[to] += 1
+            self.away[one.home] += one.home != to
+
+    @rule()
+    def stop(self):
+        """What waits where it was led to is let go of."""
+        for one in self.frontier.drop_moved(self.now):
+            self.ready[one.host] -= 1
+            self.away[one.home] -= one.home != one.host
 
     @rule()
     def serve_all(self):
@@ -247,10 +348,10 @@ class Schedule(RuleBasedStateMachine):
             before = self.frontier.ready
             self.take()
             if self.frontier.ready == before:  # slots are taken
-                host = next(host for host, began in self.flying.items() if began and self.ready[host])
-                self.flying[host].pop(0)
+                host = next(host for host, began in self.flying.items() if began)
+                _, one = self.flying[host].pop(0)
                 self.frontier.ended(host, Outcome.GOOD, self.now, self.now)
-                self.frontier.release(host, self.now)
+                self.leave(one)
             self.now += self.delay
 
     @invariant()
@@ -258,7 +359,8 @@ class Schedule(RuleBasedStateMachine):
         """Counts are true, and of hosts with nothing only a few are remembered."""
         flying = {host: len(began) for host, began in self.flying.items() if began}
         assert (self.frontier.ready, self.frontier.in_flight) == (self.ready.total(), sum(flying.values()))
-        assert set(self.frontier._hosts) >= set(+self.ready) | set(flying)
+        assert set(self.frontier._hosts) >= set(+self.ready) | set(flying) | set(+self.away)
+        assert {name: host.away for name, host in self.frontier._hosts.items() if host.away} == +self.away
         assert len(self.frontier._resting) <= 2
 
 

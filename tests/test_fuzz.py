@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crawler.fetch import Fetcher, FetchSettings
+from crawler.exchange import FetchSettings
+from crawler.fetch import Fetcher
 from crawler.leases import Leases
 from crawler.records import Failed, Fetched
 from crawler.urls import host_of

@@ -22,12 +22,13 @@ CRAWLER = """
     pipeline
     instruments
     stages
-    contact  endings
+    contact  judging
+    endings
     stock
     opening
     bridge  feed
     settings
-    fetch  answers  permission  verdict  resolve  tls  limits
+    fetch  answers  permission  verdict  exchange  resolve  tls  limits
     status_report  status  failures  view  rates  report
     lists  lists.opening  lists.formats  lists.schema
     lists.parquet  lists.jsonl  lists.delimited  lists.txt
@@ -65,6 +66,7 @@ CURATOR = """
     export.records
     sources.bodies
     sources.visit
+    sources.completed
     sources.measured  sources.recorded  sources.copies
     sources.reading
     sources.measures
@@ -83,6 +85,7 @@ CURATOR = """
     dataset.ingest  dataset.records  dataset.shards
     dataset.ledger  dataset.lock  dataset.space  dataset.layout  dataset.columns
     measure_encode  report.small
+    hashing
     encode
     measure  decode  pixels  exif  formats  lanczos  phash
     pool  worker  arena  shield
@@ -92,7 +95,7 @@ CURATOR = """
     neighbours  duplicates  rules
     sources  report  export
     records  hosts  text  tasks  flags  units  fixed  settings  encoding
-    ranges
+    ranges  simd
     reasons  errors
 """
 ORDER = tuple(f"crawler.{name}" for name in CRAWLER.split()) + tuple(
@@ -296,6 +299,15 @@ def test_the_commands_stay_light(command):
     heavy = {"aiohttp", "uvloop", "pyarrow", "numpy", "PIL", "imagehash", "duckdb", "sqlite3", "rich.console"}
     code = f"import sys, {command}; print(*({heavy!r} & sys.modules.keys()))"
     assert run(code).split() == []
+
+
+@pytest.mark.parametrize("command", ["crawler.cli", "curator.cli"])
+def test_the_commands_do_without_pandas(command):
+    """After a command has begun, Arrow makes arrays of lists without importing pandas."""
+    begun = f"import contextlib, sys, {command}; sys.argv[1:] = ['--version']\n"
+    begun += f"with contextlib.suppress(SystemExit): {command}.main()\n"
+    made = "import pyarrow; pyarrow.array([1]); print('pandas' in sys.modules)"
+    assert run(begun + made).split()[-1] == "False"
 
 
 # What a plain import may do is read its own source: everything else that Python can be asked to report

@@ -21,6 +21,8 @@ TOKEN = "crawl-curate"
         "unavailable_after: 25 Jun 2010 15:00:00 PST, noai",
         "unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT, noai",
         "unavailable_after: Friday, 25-Jun-10 15:00:00 PST, noai",
+        "rating: adult, noai", "rating: RTA-5042-1996-1400-1577-RTA; noai", '"noai"', '"noai, noimageai"', "'noai'",
+        "noindex: true", "noai:1", "crawl-curate: noindex: true", "nofollow, noai: yes",
         "max-image-preview:none, noai", "max-snippet: 0, noindex",
     ],
 )  # fmt: skip
@@ -35,7 +37,8 @@ def test_these_keep_us_off(tag):
     [
         "", ",", ":", "all", "index", "nofollow", "noarchive", "nosnippet", "notranslate", "noindexifembedded",
         "max-image-preview:none", "max-image-preview: none", "max-image-preview: None, nofollow",
-        "googlebot: noai", "googlebot: noindex, noai", "otherbot: none, googlebot: noindex",
+        "rating: none", "rating: adult", "noindex: false", '"nofollow"', "googlebot: rating: adult, noai",
+        "googlebot: noai", "googlebot: noindex, noai", "googlebot: noindex: true", "otherbot: none, googlebot: noindex",
         "googlebot: noai, crawl-curate: nofollow", "crawl: noai", "curate: noai",
         "unavailable_after: 25 Jun 2010 15:00:00 PST", "googlebot: unavailable_after: 25 Jun 2010 15:00:00 PST",
         "unavailable_after: Fri, 25 Jun 2010 15:00:00 GMT", "noai-not", "x-noai",
@@ -55,7 +58,7 @@ def test_each_header_stands_for_itself():
 @pytest.mark.parametrize(
     ("values", "reserved"),
     [
-        (["1"], True), ([" 1 "], True), (["0", "1"], True), (["0, 1"], True),
+        (["1"], True), (['"1"'], True), (["'1'"], True), ([" 1 "], True), (["0", "1"], True), (["0, 1"], True),
         (["0"], False), ([], False), (["11"], False),
     ],
 )  # fmt: skip

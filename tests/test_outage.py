@@ -21,9 +21,59 @@ def network(*good: str) -> Network:
     return made
 
 
+def resumed() -> Network:
+    """A network at the start of a run, with a host that was good in an earlier one."""
+    return Network(20.0, [("a", "http://a/1")])
+
+
 def test_failures_stand_where_nobody_was_good_yet():
-    """A list of dead hosts alone is a list of dead hosts."""
-    assert network().failed(failure(), 0.0, 5.0) is Fate.STANDS
+    """Nothing tells a dead network from a dead list then."""
+    net = network()
+    assert net.failed(failure(), 0.0, 5.0) is Fate.STANDS
+    assert net.look(20.0) == []
+    assert not net.down
+
+
+def test_a_run_that_goes_on_may_begin_in_an_outage():
+    """Good hosts of earlier runs are asked; silence is an outage, in which one exchange a beat may begin."""
+    net = resumed()
+    assert net.failed(failure(), 0.0, 5.0) is Fate.HELD
+    assert net.wants_probe(6.0, alone=False)
+    assert list(net.candidates()) == [("a", "http://a/1")]
+    net.unanswered(6.0)
+    assert net.lets_begin(19.0)
+    assert len(net.look(20.0)) == 1
+    assert net.patient_until == 300.0
+    assert [net.lets_begin(second) for second in (20.0, 20.5, 21.0)] == [True, False, True]
+    assert net.failed(failure(), 21.0, 22.0) is Fate.UNCOUNTED
+    net.answered("b", "http://b/", 22.0, 23.0)
+    assert (net.down, net.patient_until) == (False, 0.0)
+    assert net.failed(failure(), 24.0, 25.0) is Fate.HELD
+
+
+def test_hosts_that_were_good_once_may_be_dead():
+    """After five minutes of nothing failures stand, until somebody answers after all."""
+    net = resumed()
+    net.failed(failure(), 0.0, 5.0)
+    net.unanswered(6.0)
+    net.look(20.0)
+    net.look(299.9)
+    assert net.down
+    net.look(300.0)
+    assert net.lets_begin(300.0)
+    assert net.failed(failure(), 300.0, 301.0) is Fate.STANDS
+    net.answered("a", "http://a/", 301.0, 302.0)
+    assert net.failed(failure(), 302.0, 303.0) is Fate.HELD
+
+
+def test_a_name_that_does_not_exist_shows_that_the_network_works():
+    """Unless somebody has answered: then what a name server may have kept shows nothing."""
+    net, known = resumed(), network("a")
+    for one in (net, known):
+        one.failed(failure(), 0.0, 5.0)
+    assert (len(net.named(6.0)), known.named(6.0)) == (1, [])
+    assert net.failed(failure(), 6.0, 7.0) is Fate.STANDS
+    assert known.failed(failure(), 6.0, 7.0) is Fate.HELD
 
 
 def test_a_failure_counts_once_somebody_asked_later_has_answered():
@@ -116,18 +166,28 @@ def test_what_a_dead_network_gives(reason, status, doubtful, answer):
 
 
 def test_a_run_of_failures_is_too_much():
-    """98 of the last 100, all counted; verdicts without a request do not, and 0 never stops."""
+    """98 of the last 100; 0 never stops."""
     share, never = FailureShare(0.98, window=100), FailureShare(0.0, window=100)
-    verdicts = [Reason.SAVED] * 3 + [Reason.TIMEOUT] * 97 + [Reason.HOST_DOWN] * 500
-    assert not any(share.add(reason) for reason in verdicts)
-    assert share.add(Reason.CONNECT)
-    assert not any(never.add(Reason.CONNECT) for _ in range(500))
+    verdicts = [Reason.SAVED] * 3 + [Reason.TIMEOUT] * 97
+    assert not any(share.add(reason, "a") for reason in verdicts)
+    assert share.add(Reason.CONNECT, "a")
+    assert not any(never.add(Reason.CONNECT, "a") for _ in range(500))
+
+
+def test_hosts_given_up_are_failures_each_for_a_hundredth():
+    """One dead host with many links says nothing of the others; a hundred say all."""
+    share = FailureShare(0.98, window=200)
+    assert not any(share.add(Reason.HOST_DOWN, "dead") for _ in range(1000))
+    ends = [share.add(Reason.HOST_DOWN, f"h{n % 150}") for n in range(300)]
+    assert ends.index(True) == 197
+    assert not any(share.add(Reason.SAVED, "a") for _ in range(200))
+    assert share._given_up == {}
 
 
 def test_too_much_is_told_before_the_window_is_full_never():
     """A crawl that begins with failures is not stopped before as many verdicts as the window holds."""
     share = FailureShare(1.0, window=100)
-    assert [share.add(Reason.DNS) for _ in range(100)] == [False] * 99 + [True]
+    assert [share.add(Reason.DNS, "a") for _ in range(100)] == [False] * 99 + [True]
 
 
 def test_the_silence_of_a_good_host_is_a_probe_in_vain():

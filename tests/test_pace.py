@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.pace import Manners, Outcome, Pace, outcome_of
-from crawler.records import Failed, Link
+from crawler.records import Failed, Link, Moved
 from curator.reasons import Reason
 
 GOOD, ODD, BUSY, PUSHED, LOST, NONE = Outcome
@@ -208,9 +208,7 @@ def test_what_an_end_says_of_its_host(reason, status, outcome):
     assert outcome_of(Failed(Link(b"", 1, "", ""), reason, http_status=status)) is outcome
 
 
-def test_another_host_behind_a_redirect_is_another_host():
-    """Who sends us on has answered; what becomes of it elsewhere says nothing of its pace."""
+def test_a_redirect_is_a_good_answer():
+    """Whatever becomes of it elsewhere, which is told of that host."""
     link = Link(b"", 1, "http://a.example/1", "a.example")
-    dead = Failed(link, Reason.CONNECT, final_url="http://dead.example/1")
-    assert outcome_of(dead) is ODD
-    assert outcome_of(Failed(link, Reason.CONNECT, final_url="http://a.example/2")) is LOST
+    assert outcome_of(Moved(link, link)) is GOOD

@@ -2,6 +2,9 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import aiodns
@@ -112,7 +115,7 @@ async def test_a_full_channel_is_replaced_and_loses_no_question(monkeypatch):
     names = {f"{n}.example": [f"127.0.1.{n}"] for n in range(100)}
     found, _, _ = await ask(names, *names)
     assert found == list(names.values())
-    assert len(opened) == 10
+    assert len(opened) == 3 * resolve._CHANNELS
     assert all(one._closed for one in opened)
 
 
@@ -125,6 +128,34 @@ async def test_many_names_at_once():
     found, _, counts = await ask(names, *names, timeout=60.0)
     assert found == [["127.0.0.1"]] * 200
     assert counts.found == 200
+
+
+SERVER = """
+from tests.names import Names
+with Names({f"h{n}.example": ["127.0.0.1"] for n in range(1_000)}) as server:
+    print(server.address, flush=True)
+    input()
+    print(len(server.asked))
+"""
+
+
+def keep_busy():
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        pass
+
+
+async def test_answers_wait_while_the_event_loop_is_busy():
+    """They are not dropped where nobody has time for them for a second, as in many handshakes at once."""
+    server = subprocess.Popen(  # noqa: ASYNC220 - nothing else goes on here
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    resolver = GuardedResolver(RULES, 60.0, [server.stdout.readline().strip()])
+    asyncio.get_running_loop().call_later(0.05, keep_busy)  # all are asked for by then
+    await asyncio.gather(*(resolver.resolve(f"h{n}.example", 80) for n in range(1_000)))
+    await resolver.close()
+    asked, _ = server.communicate("\n")
+    assert int(asked) < 2 * 1_000 + 50  # for either family, and seldom once more
 
 
 @pytest.mark.parametrize(("answer", "told"), [(SERVFAIL, 1), (NXDOMAIN, 0)])

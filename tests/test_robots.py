@@ -129,8 +129,10 @@ def test_what_a_status_means(status, meaning):
     [
         pytest.param(b"\xef\xbb\xbfUser-agent: *\nDisallow: /", id="with a byte order mark"),
         pytest.param(
-            b"\xff\xfe\x00junk\nUser-agent: *\nDisallow: /\n\x80\x81", id="with bytes that are no UTF-8"
+            b"\xfe\x00junk\nUser-agent: *\nDisallow: /\n\x80\x81", id="with bytes that are no UTF-8"
         ),
+        pytest.param("\ufeffUser-agent: *\nDisallow: /".encode("utf-16-le"), id="in UTF-16"),
+        pytest.param("\ufeffUser-agent: *\nDisallow: /".encode("utf-16-be"), id="the other way round"),
         pytest.param(gzip.compress(b"User-agent: *\nDisallow: /"), id="compressed though nobody asked"),
         pytest.param(gzip.compress(b"User-agent: *\nDisallow: /\n" + b"#" * (50 << 20)), id="a bomb"),
     ],

@@ -1,8 +1,11 @@
-"""--resolver: addresses of name servers in every form, and nothing else."""
+"""--resolver and --allow-net: addresses in every form, and nothing else."""
+
+import json
+from ipaddress import ip_network
 
 import pytest
 
-from crawler.settings import Settings
+from crawler.settings import Settings, merge
 from curator.errors import UsageError
 
 
@@ -28,3 +31,21 @@ def test_anything_else_is_refused_by_name(given):
     """A name would have to be looked up first."""
     with pytest.raises(UsageError, match="--resolver takes addresses"):
         Settings(resolver=(given,))
+
+
+NETWORK = ip_network("10.1.0.0/16")
+
+
+@pytest.mark.parametrize("given", [NETWORK, (NETWORK,), [str(NETWORK)], str(NETWORK)])
+def test_networks_are_taken_as_text_and_as_objects(given):
+    """One or several; they are stored as text."""
+    merged = merge({}, {"allow_net": given})
+    assert merged.networks() == (NETWORK,)
+    assert merge(json.loads(json.dumps(merged.stored())), {}).networks() == (NETWORK,)
+
+
+@pytest.mark.parametrize("given", [(7,), 7, (None,), (b"10.1.0.0/16",), b"10.1.0.0/16"])
+def test_what_is_no_network_is_named(given):
+    """With the flag and an example of what it takes."""
+    with pytest.raises(UsageError, match=r"--allow-net takes .* such as '?10.1.0.0/16"):
+        merge({}, {"allow_net": given})

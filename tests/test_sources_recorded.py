@@ -1,6 +1,7 @@
 """`Recorded`: the samples of a dataset of ours as they were when it was opened, and the copies it gave up."""
 
 import fcntl
+import os
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -178,3 +179,17 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
     assert source.missing() == []
     (tmp_path / "data/images/00001.tar").unlink()
     assert source.missing() == ["00001.tar"]
+
+
+def test_cut_shards_are_named(tmp_path: Path) -> None:
+    """A shard with fewer bytes than were committed is told, sealed or not; one that is whole or gone is not."""
+    make(tmp_path / "data", seal=False)
+    source = Recorded("data", tmp_path / "data")
+    first, *_, last = sorted((tmp_path / "data/images").glob("*.tar*"))
+    assert last.suffix == ".part"
+    assert source.cut() == []
+    for path in (first, last):
+        os.truncate(path, path.stat().st_size // 2)
+    assert source.cut() == [first.name, last.name]
+    first.unlink()
+    assert source.cut() == [last.name]

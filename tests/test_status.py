@@ -1,8 +1,10 @@
 """`crawl status`: exact counts, the worst hosts, whether a retry is worth it, also beside a running crawl."""
 
+import errno
 import io
 import itertools
 import json
+import os
 from collections import Counter
 
 import pytest
@@ -279,6 +281,19 @@ def test_a_running_crawl_is_named(ledger, tmp_path):
     assert status_as_dict(found)["next"] == []
     assert status(tmp_path).writer == ""
     WriterLock(Layout(tmp_path).lock).close()
+
+
+def test_a_lock_that_cannot_be_written_is_let_go(tmp_path, monkeypatch):
+    """Where its holder's name finds no room on the disk, nobody holds the lock."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space"):
+            WriterLock(tmp_path / ".lock")
+    WriterLock(tmp_path / ".lock").close()
 
 
 @pytest.mark.parametrize("part", [1.0, 0.3, 0.001])

@@ -19,7 +19,7 @@ from curator.dataset.draw import LONGEST_WAIT, PAGE, Draw
 from curator.dataset.records import Drawn, Event, Postponed
 from curator.dataset.store import Store
 from curator.reasons import Reason
-from tests.datasets import committer, ingest, lost, opened
+from tests.datasets import committer, drawn, ingest, lost, opened
 
 
 @dataclass(slots=True)
@@ -213,6 +213,20 @@ async def test_it_ends_when_nothing_was_there(tmp_path: Path):
     with crawling(tmp_path / "data", []) as crawl:
         await crawl.run()
     assert crawl.taken == []
+
+
+async def test_what_an_interrupted_crawl_left_behind_comes_too(tmp_path: Path):
+    """Continued, a crawl begins where it stopped, and then takes up what it had left before that."""
+    urls = [f"http://site{n % 20}.example/{n}" for n in range(3_000)]
+    with crawling(tmp_path / "data", urls) as crawl:
+        links = drawn(crawl.store)
+        left = [*links[5:2_400:400], *links[2_500:]]
+        done = [link for link in links if link not in left]
+        crawl.committer.commit([lost(link) for link in done])
+        crawl.stock.undecided = len(left)
+        await crawl.run()
+    assert Counter(link.uid for link in crawl.taken) == Counter(link.uid for link in left)
+    assert crawl.taken[0].uid >= links[2_400].uid
 
 
 async def test_it_waits_for_lists_that_are_read(tmp_path: Path):

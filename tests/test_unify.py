@@ -41,6 +41,7 @@ def one_column(kind, name="x", value=None):
 
 @given(st.lists(st.sampled_from(list(SAMPLES)), min_size=1, max_size=4))
 @example([pa.int64(), pa.decimal128(5, 2)])
+@example([pa.float16(), pa.decimal128(5, 2)])
 def test_every_type_fits(kinds):
     """Whatever types a column has, values of each of them fit the one that it gets; nulls stay null."""
     schema = unified([pa.schema([("x", kind)]) for kind in kinds])

@@ -31,7 +31,8 @@ Images crawled from a list of URLs, {stored}.
 | `ledger.sqlite` | one row per distinct URL ever listed: its state, its verdict; the runs |
 
 Samples are in the order they arrived. `uid` (BLAKE2b-128 of the listed URL, hex) joins all tables; `key`
-names a sample in its shard. {named}
+names a sample in its shard. What was stored without decoding (`--no-decode`) has no measures: they are null.
+{named}
 {captions}
 ## Reading it
 

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from curator.dataset.ledger import PENDING, WAITING, Ledger, Page, Pages
 from curator.dataset.records import Drawn
-from curator.reasons import TRANSIENT
+from curator.reasons import TRANSIENT, Reason
 
 PAGE = 5_000
 MOST_ATTEMPTS = 5  # charged in all: after these, only a retry that names the Reason tries again
 LONGEST_WAIT = 3_660.0  # seconds: a retry that seems to wait longer was noted by a clock that ran ahead
 LAST = b"\xff" * 16  # no uid is beyond it
+_GLANCE = 100  # links that show whether most before them were decided: a tenth of them is left at most
+_PARTS = 1 << 24  # of all uids, so that one is a link or a few where there are hundreds of millions
 _DRAWN = (
     "SELECT json_array(hex(f.uid), f.link, l.url, coalesce(f.attempts, 0),"
     " CASE WHEN f.run = ?1 THEN f.tries ELSE 0 END) AS row"
@@ -65,6 +67,18 @@ class Draw:
             PAGE,
         )
 
+    def start(self) -> bytes:
+        """Where a pass best begins: a uid below which nearly everything was decided; b"" where there is none.
+
+        Found by halving. The frontier of a crawl that was interrupted near its end begins with hundreds of MB, read
+        from a cold disk, in which there is hardly a link to draw.
+        """
+        low, high = 0, _PARTS
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._decided_at(_first_uid(middle)) else (low, middle)
+        return _first_uid(low) if low and high < _PARTS else b""
+
     def page(self, after: bytes) -> Links:
         """The next links past `after` in uid order (b"" begins a pass)."""
         return _links(self._pages.page(self._run, after, self._last))
@@ -100,6 +114,17 @@ class Draw:
         """Close the connection."""
         self._ledger.close()
 
+    def _decided_at(self, uid: bytes) -> bool:
+        following = "SELECT * FROM frontier WHERE uid > ? AND uid <= ? ORDER BY uid LIMIT ?"
+        left: int = self._ledger.db.execute(
+            f"SELECT count(*) FROM ({following}) f WHERE {self._wanted}", (uid, self._last, _GLANCE)
+        ).fetchone()[0]
+        return left <= _GLANCE // 10
+
+
+def _first_uid(part: int) -> bytes:
+    return (part * ((1 << 128) // _PARTS)).to_bytes(16, "big")
+
 
 def _links(page: Page) -> Links:
     drawn = [
@@ -115,6 +140,13 @@ def retryable(ledger: Ledger) -> int:
         f"SELECT count(*) FROM frontier WHERE state IN ({codes}) AND attempts < {MOST_ATTEMPTS}"
     ).fetchone()[0]
     return found
+
+
+def some_saved(ledger: Ledger) -> list[str]:
+    """URLs of images that were saved: a few of those whose hosts are asked whether the network works."""
+    first = "SELECT link, state FROM frontier LIMIT 10000"  # so that it takes no time where few are saved
+    query = f"SELECT l.url FROM ({first}) f JOIN links l ON l.id = f.link WHERE f.state = ? LIMIT 32"
+    return [url for (url,) in ledger.db.execute(query, (Reason.SAVED.code,))]
 
 
 def lowest(ledger: Ledger, n: int) -> bytes:

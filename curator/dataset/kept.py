@@ -16,8 +16,9 @@ def fill_index(index: DuplicateIndex, root: Path) -> None:
         index.extend(
             _digits(batch.column("uid"), 16),
             _digits(batch.column("sha256"), 32),
-            _digits(batch.column("phash"), 8).view(">u8")[:, 0].astype(np.uint64),
-            batch.column("low_information").to_numpy(zero_copy_only=False),
+            # what was not decoded is equal to others in its bytes, and in nothing else
+            _digits(batch.column("phash").fill_null("0" * 16), 8).view(">u8")[:, 0].astype(np.uint64),
+            batch.column("low_information").fill_null(True).to_numpy(zero_copy_only=False),
         )
 
 

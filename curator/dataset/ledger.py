@@ -202,8 +202,8 @@ class Page(NamedTuple):
 class Pages:
     """The rows of one query, a page at a time: at most `limit` rows, ended by the one that reaches PAGE_BYTES.
 
-    `query` selects one JSON value per row as `row`, in an order that its first parameters can go on
-    from, and ends in `LIMIT ?`, which is filled in here.
+    `query` selects one JSON value per row as the text `row`, never null, in an order that its first parameters
+    can go on from, and ends in `LIMIT ?`, which is filled in here.
 
     A page is read to its limit, also where its bytes end it before, so each asks for no more rows than
     the one before says will fit, and for four times as many where those were short.
@@ -212,7 +212,8 @@ class Pages:
     def __init__(self, ledger: Ledger, query: str, limit: int) -> None:
         self._ledger, self._limit, self._asked = ledger, limit, limit
         self._query = (
-            "SELECT json_group_array(json(row)), coalesce(max(total), 0) FROM"
+            # not json_group_array: it would parse again what is JSON already, and knows no NaN
+            "SELECT '[' || coalesce(group_concat(row, ','), '') || ']', coalesce(max(total), 0) FROM"
             f" (SELECT row, sum(length(row)) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM ({query}))"
             " WHERE total - length(row) < ?"
         )

@@ -30,8 +30,12 @@ class WriterLock:
             holder = _holder(self._fd)
             os.close(self._fd)
             raise UsageError(f"{path.parent} is being written by {holder}. Wait for it, or stop it.{advice}")
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"process {os.getpid()} on {os.uname().nodename}".encode(), 0)
+        except OSError:
+            os.close(self._fd)
+            raise
 
     def close(self) -> None:
         """Let the next writer in."""

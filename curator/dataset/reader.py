@@ -84,6 +84,11 @@ class Dataset:
         with closing(open_to_read(self.path)) as ledger:
             return tuple(_committed(ledger))
 
+    def lengths(self) -> dict[int, int]:
+        """Bytes that are committed now of each shard, without the end of its archive."""
+        with closing(open_to_read(self.path)) as ledger:
+            return dict(ledger.db.execute("SELECT id, length FROM shards"))
+
     def __len__(self) -> int:
         """Committed samples."""
         return sum(samples for _, samples in self.committed())

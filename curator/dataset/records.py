@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from curator.reasons import Reason
-from curator.records import Body, Measures, Stored
+from curator.records import Body, Measures, Stored, Undecoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class Image:
 
     body: Body
     size: int  # bytes in body
-    measures: Measures  # of the bytes that the server sent
+    measures: Measures | Undecoded  # of the bytes that the server sent
     final_url: str = ""
     http_status: int = 0
     content_type: str = ""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -62,7 +63,7 @@ _JSON = json.JSONEncoder(separators=(",", ":"))
 _STRICT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Columns:
     """The input columns a dataset carries (caption first where there is one), fixed when it is made."""
 
@@ -73,12 +74,17 @@ class Columns:
         """Whether samples have a caption."""
         return "caption" in self.schema.names
 
-    @property
+    @cached_property
     def samples(self) -> pa.Schema:
         """The one Arrow schema of every `images/*.parquet` of the dataset."""
         carried = [field for field in self.schema if field.name != "caption"]
         caption = [field for field in self.schema if field.name == "caption"]
         return pa.schema([*carried, *caption, *(pa.field(name, kind) for name, kind in SAMPLE_FIELDS)])
+
+    @cached_property
+    def empty(self) -> dict[str, str | int | float | bool | list[object]]:
+        """What stands for null in a sidecar, by column."""
+        return {field.name: _empty(field.type) for field in self.samples}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ def texts(row: dict[str, Any], columns: Columns) -> tuple[str, bytes]:
 def sidecar(row: dict[str, Any], columns: Columns) -> bytes:
     """The sample's JSON member. It never holds null: readers infer types from the first samples they see."""
     if None in row.values():
-        row = {name: empty_value(columns, name) if value is None else value for name, value in row.items()}
+        row = {name: columns.empty[name] if value is None else value for name, value in row.items()}
     try:
         return _STRICT.encode(row).encode()
     except ValueError:  # JSON has no NaN; the Parquet keeps it
@@ -171,9 +177,7 @@ def finite(value: Any) -> Any:
     return value if not isinstance(value, float) or math.isfinite(value) else 0.0
 
 
-def empty_value(columns: Columns, name: str) -> str | int | float | bool | list[object]:
-    """What stands for null in the sidecar of a column."""
-    kind = columns.samples.field(name).type
+def _empty(kind: pa.DataType) -> str | int | float | bool | list[object]:
     if pa.types.is_boolean(kind):
         return False
     if pa.types.is_floating(kind):

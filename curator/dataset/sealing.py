@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -24,10 +25,7 @@ from curator.errors import CorruptDataset
 
 _BACKUP = "Put back what was there, from a backup if need be; nothing was changed."
 _PAGE = 1_000  # rows turned from JSON to Arrow at once
-# As text inside JSON: SQLite's JSON has no NaN.
-_ROWS = (
-    "SELECT json_quote(row) AS row FROM samples WHERE shard = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?"
-)
+_ROWS = "SELECT row FROM samples WHERE shard = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?"
 
 
 def begin_sealing(ledger: Ledger, shard: int) -> None:
@@ -75,7 +73,7 @@ class LedgerRows:
 
     def page(self, shard: int, start: int, end: int) -> list[dict[str, Any]]:
         """Rows of `shard` from `start` on, none of them `end` or beyond; none at all once it is sealed."""
-        return [json.loads(text) for text in self._pages.page(shard, start, end).rows]
+        return self._pages.page(shard, start, end).rows
 
 
 def _is_whole(layout: Layout, shard: int, length: int) -> bool:
@@ -107,7 +105,8 @@ def _tables(ledger: Ledger, columns: Columns, shard: int, samples: int) -> Itera
 def rows_to_table(rows: list[dict[str, Any]], columns: Columns) -> pa.Table:
     """Sample rows as the ledger keeps them, as a table of the dataset's one schema."""
     schema = columns.samples
-    arrays = [to_array([row[field.name] for row in rows], field) for field in schema]
+    values = zip(*map(itemgetter(*schema.names), rows), strict=True)
+    arrays = [to_array(column, field) for column, field in zip(values, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
 
 

@@ -65,9 +65,9 @@ class Member:
         return BLOCK + self.size + (-self.size % BLOCK)
 
 
-def _pieces(members: Sequence[Member]) -> Iterator[bytes]:
+def _pieces(members: Sequence[Member]) -> Iterator[bytes | bytearray]:
     """The archive bytes of `members`; neighbours that are small are joined, bodies are not copied."""
-    small = b""
+    small = bytearray()  # which grows in place: a batch of small images is all in here
     for member in members:
         small += header(member.name, member.size)
         if member.size <= BLOCK * 8:
@@ -75,7 +75,7 @@ def _pieces(members: Sequence[Member]) -> Iterator[bytes]:
         else:
             yield small
             yield from member.body
-            small = b""
+            small = bytearray()
         small += padding(member.size)
     yield small
 
@@ -144,7 +144,7 @@ class OpenShard:
         """Close the file."""
         os.close(self._fd)
 
-    def _write(self, buffers: list[bytes], offset: int) -> int:
+    def _write(self, buffers: Sequence[bytes | bytearray], offset: int) -> int:
         total = sum(map(len, buffers))
         written = os.pwritev(self._fd, buffers, offset)
         if written < total:  # a signal or a nearly full disk: write the rest the plain way

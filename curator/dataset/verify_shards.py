@@ -23,7 +23,7 @@ from curator.dataset.layout import Layout, sample_key
 from curator.dataset.ledger import Ledger
 from curator.dataset.problems import Problems
 from curator.dataset.reader import shard_rows
-from curator.dataset.rows import Columns, empty_value, finite, sidecar
+from curator.dataset.rows import Columns, finite, sidecar
 from curator.dataset.shards import BLOCK
 from curator.dataset.tables import open_table
 from curator.dataset.tars import StoredSample, open_shard, read_end, read_sample
@@ -203,7 +203,7 @@ class ShardChecker:
         rows = batch.take(pa.array([i for i, _ in told], pa.int32()))
         for field, array in zip(rows.schema, rows.columns, strict=True):
             values = [row[field.name] for _, row in told]
-            for i in differing(array, values, field, empty_value(self._columns, field.name)):
+            for i in differing(array, values, field, self._columns.empty[field.name]):
                 self._problems.add(
                     f"images/{name}: sample {keys[told[i][0]]}: {field.name} differs between its JSON and its row"
                 )

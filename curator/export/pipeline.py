@@ -20,7 +20,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from curator.dataset.space import full_disk_told
-from curator.decisions import FILE
 from curator.encode import encode_batch
 from curator.errors import UsageError
 from curator.export.decided import Decided, in_any_order, in_order
@@ -70,24 +69,23 @@ _Queue = asyncio.Queue[tuple[_Batch, asyncio.Task[Made]] | None]
 
 
 async def export(
-    curated: Path, out: Path, settings: ExportSettings, bodies: Bodies, progress: Progress
+    decisions: Table, out: Path, settings: ExportSettings, bodies: Bodies, progress: Progress
 ) -> Exported:
-    """Write the kept images of the decisions in the folder `curated` to the folder `out`.
+    """Write the kept images of the decisions to the folder `out`.
 
     An export that was cut short goes on where it was; one that is finished is not begun again.
 
     Raises UsageError where `out` is not fit or an input has changed since it was decided on, CorruptDataset
     where the decisions are damaged, and DiskFull.
     """
-    with closing(await in_thread(Table, curated / FILE)) as decisions:
-        inputs = (*decisions.provenance.sources, *decisions.provenance.against)
-        check_free(out, [curated, *(Path(one.path) for one in inputs)])
-        with full_disk_told(out):
-            digest = await in_thread(decisions.digest)
-            with closing(Target(out, digest, settings, _FORMS[settings.form].whole)) as target:
-                if (earlier := await in_thread(target.earlier)) is not None:
-                    return earlier
-                return await _write_out(decisions, target, settings, bodies, progress)
+    inputs = (*decisions.provenance.sources, *decisions.provenance.against)
+    check_free(out, [decisions.path.parent, *(Path(one.path) for one in inputs)])
+    with full_disk_told(out):
+        digest = await in_thread(decisions.digest)
+        with closing(Target(out, digest, settings, _FORMS[settings.form].whole)) as target:
+            if (earlier := await in_thread(target.earlier)) is not None:
+                return earlier
+            return await _write_out(decisions, target, settings, bodies, progress)
 
 
 async def _write_out(

@@ -183,9 +183,15 @@ def check_free(root: Path, inputs: Sequence[Path]) -> None:
             raise UsageError(
                 f"{root} is in {one}, an input, which is never changed. Name a folder outside of it to export to."
             )
-    if root.exists() and not root.is_dir():
+    try:
+        there, folder = root.exists(), root.is_dir()
+    except OSError as error:  # such as a name that is too long for any file
+        raise UsageError(
+            f"{root}: cannot be a folder ({error.strerror}). Name another to export to."
+        ) from error
+    if there and not folder:
         raise UsageError(f"{root} is a file. Name a folder to export to.")
-    if not root.is_dir():
+    if not there:
         return
     if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
         raise UsageError(

@@ -59,14 +59,14 @@ class Measured:
         """All rows in the order of paths and keys; at most 16,384 in a batch. Raises CorruptDataset."""
         names = list(self.schema.names if columns is None else columns)
         schema = pa.schema([self.schema.field(name) for name in names])
-        stored = list(dict.fromkeys(["reason", *(_stored(name) for name in names)]))
+        stored = list(dict.fromkeys(["reason", *(stored_in(name) for name in names)]))
         with damage_told(self._file), closing(open_to_read(self._file)) as db:
             rows = db.execute(
                 f"SELECT {', '.join(stored)} FROM images WHERE source = ? AND NOT gone ORDER BY path, key",  # noqa: S608
                 (self._source,),
             )
             for some in _pages(rows, [at for at, name in enumerate(stored) if name in ("exif", "data")]):
-                page = _Page(dict(zip(stored, zip(*some, strict=True), strict=True)), self._file)
+                page = Page(dict(zip(stored, zip(*some, strict=True), strict=True)), self._file)
                 arrays = [self._column(page, name) for name in names]
                 yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -88,7 +88,7 @@ class Measured:
                 places.append(Place(files[path], *row))
         return places
 
-    def _column(self, page: "_Page", name: str) -> pa.Array:
+    def _column(self, page: "Page", name: str) -> pa.Array:
         if name not in self._own:
             return page.column(name)
         field, kind = self._own[name]
@@ -96,7 +96,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
     """Some rows of the store, column by column."""
 
     stored: Mapping[str, Sequence[Any]]
@@ -143,7 +143,7 @@ class _Page:
         return found
 
 
-def _stored(name: str) -> str:
+def stored_in(name: str) -> str:
     """The store's column that the source's column `name` is made of."""
     if name == "unmeasured":
         return "reason"

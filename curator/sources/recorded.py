@@ -5,6 +5,7 @@ of what the server sent is carried as `original_sha256`.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ class Recorded:
             self._dataset = Dataset(path)
             self._committed = self._dataset.committed()
         self._samples = dict(self._committed)
+        self._names = {shard: f"images/{self._layout.tar(shard).name}" for shard in self._samples}
         self._digits = key_digits(self._dataset.shard_size)
         self._spans: dict[int, npt.NDArray[np.int64]] = {}
         self._own: dict[str, pa.Field] = {}  # by the name of the source's column
@@ -73,7 +75,8 @@ class Recorded:
 
     def locate(self, paths: Sequence[str], keys: Sequence[str | None]) -> list[Place]:
         """Where the images of these samples lie in the shards, sealed or not. Raises CorruptDataset."""
-        return [self._place(path, key) for path, key in zip(paths, keys, strict=True)]
+        files = {path: self._file(path) for path in set(paths)}
+        return [self._place(path, key, files[path]) for path, key in zip(paths, keys, strict=True)]
 
     def writer_at_work(self) -> bool:
         """Whether a crawl is writing the dataset now."""
@@ -85,12 +88,31 @@ class Recorded:
 
     def missing(self) -> list[str]:
         """The names of shards that are not there: their rows are, but their images cannot be exported."""
-        shards = [(self._layout.tar(shard), self._layout.part(shard)) for shard in self._samples]
-        return [tar.name for tar, part in shards if not (tar.exists() or part.exists())]
+        return [self._layout.tar(shard).name for shard in self._samples if self._found(shard) is None]
+
+    def cut(self) -> list[str]:
+        """The names of shards that are shorter than what was committed: images at their end are gone."""
+        with ledger_told(self._layout):
+            lengths = self._dataset.lengths()
+        return [
+            found[0].name
+            for shard in self._samples
+            if (found := self._found(shard)) is not None and found[1] < lengths[shard]
+        ]
 
     def copies(self) -> Copies:
         """What the crawl did not save because it was a copy of a sample here. Raises CorruptDataset."""
         return Copies(self.path)
+
+    def _found(self, shard: int) -> tuple[Path, int] | None:
+        """The file of a shard and its size in bytes."""
+        for path in (
+            self._layout.part(shard),
+            self._layout.tar(shard),
+        ):  # the order in which it has these names
+            with suppress(FileNotFoundError):
+                return path, path.stat().st_size
+        return None
 
     def _stored(self, name: str) -> tuple[str, ...]:
         """The dataset's columns that the source's column `name` is made of."""
@@ -106,24 +128,28 @@ class Recorded:
         if name in self._own:
             return batch.column(self._own[name].name)
         if name == "path":
-            return pa.repeat(pa.scalar(f"images/{self._layout.tar(shard).name}"), len(batch))
+            return pa.repeat(pa.scalar(self._names[shard]), len(batch))
         if name in _ABSENT:
             return pa.nulls(len(batch), SOURCE_SCHEMA.field(name).type)
         if name == "captions":
             return _captions(batch)
         return batch.column(self._digest if name == "sha256" else name)
 
-    def _place(self, path: str, key: str | None) -> Place:
+    def _file(self, path: str) -> Path:
+        """The archive that a shard is in now."""
+        tar = self.path / path
+        return tar if tar.exists() else tar.with_suffix(".tar.part")
+
+    def _place(self, path: str, key: str | None, file: Path) -> Place:
         if key is None or not key.isdigit():
             raise UsageError(f"{self.path}: there is no sample {key!r}.")
         shard, index = divmod(int(key), 10**self._digits)
-        if self._layout.tar(shard) != self.path / path or index >= self._samples.get(shard, 0):
+        if self._names.get(shard) != path or index >= self._samples.get(shard, 0):
             raise UsageError(f"{self.path}: there is no sample {key} in {path}.")
         if shard not in self._spans:
             self._spans[shard] = self._read_spans(shard)
         offset, length = self._spans[shard][index].tolist()
-        tar, part = self._layout.tar(shard), self._layout.part(shard)
-        return Place(part if not tar.exists() else tar, offset, length)
+        return Place(file, offset, length)
 
     def _read_spans(self, shard: int) -> npt.NDArray[np.int64]:
         """Offset and length of each committed image of a shard, shape (samples, 2)."""

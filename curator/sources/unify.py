@@ -56,6 +56,7 @@ def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return _EXACT  # Arrow would make it int64
     if pa.types.is_decimal(one) != pa.types.is_decimal(other):  # Arrow leaves too few digits for integers
         one, other = (_EXACT if pa.types.is_integer(kind) else kind for kind in (one, other))
+        one, other = (pa.float64() if pa.types.is_float16(kind) else kind for kind in (one, other))  # no cast
     schemas = [pa.schema([("", kind)]) for kind in (one, other)]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type

@@ -14,9 +14,8 @@ slow: .venv
 	.venv/bin/pytest -m slow
 
 bench: .venv
-	.venv/bin/python -m bench.crawl --photos $(PHOTOS)
-	.venv/bin/python -m bench.curate --photos $(PHOTOS)
-	.venv/bin/python -m bench.dedup
+	-.venv/bin/python -m bench $(if $(PHOTOS),--photos $(PHOTOS))
+	.venv/bin/python -m bench.show
 
 demo:
 	python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/crawl demo

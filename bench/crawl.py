@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import sqlite3
 import statistics
 import subprocess
@@ -29,19 +28,17 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that the file can also be run by its path
 
+from bench.record import append, cores, environment, say_missed  # noqa: E402
 from bench.serving import Server, serving  # noqa: E402
 from bench.tree import Watch, cpu_seconds, machine_seconds  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "crawl.jsonl"
-PACKAGES = ("aiohttp", "uvloop", "pillow", "numpy", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,30 +166,6 @@ def summary(
     return found
 
 
-def cores() -> int:
-    """Those this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def environment(server: str) -> dict[str, Any]:
-    """Where and with what it was measured."""
-    git = ["git", "-C", str(ROOT)]
-    described = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True)
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": described.stdout.strip(),
-        "cpu": models[0].partition(": ")[2] if models else platform.machine(),
-        "cores": cores(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "server": server,
-        **{name: version(name) for name in PACKAGES},
-    }
-
-
 def show(record: dict[str, Any]) -> None:
     """The table."""
     count = record["urls"]
@@ -256,13 +229,8 @@ def main() -> int:
     record = run(args)
     show(record)
     if args.json:
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-    missed = failures(record, args.floor)
-    for one in missed:
-        print(f"MISSED: {one}")
-    return 1 if missed else 0
+        append(RESULTS, record)
+    return say_missed(failures(record, args.floor))
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""How fast `curate` is: measuring a folder of pictures, beside others, and curating a dataset of millions.
+"""How fast `curate` is: measuring a folder of pictures, and curating a dataset of millions.
 
-    python -m bench.curate --photos FOLDER [--images 5000] [--rounds 3] [--peers imagededup,imagehash] [--json]
+    python -m bench.curate --photos FOLDER [--images 5000] [--rounds 3] [--json]
     python -m bench.curate --rows 1000000 [--json] [-- FLAGS OF CURATE]
 
-`--photos` fills a folder with the pictures of another, in turn, and in each round measures it with ours, the
-frozen reference (which decodes only, from memory: `bench.reference`) and the peers (`bench.peers`), each in a
-process of its own; then runs all of `curate`. A ratio is the median of the rounds' ratios. How many images each
-has hashed is checked first.
+`--photos` fills a folder with the pictures of another, in turn, and in each round measures it with ours (everything
+that `curate` records of an image, into its file of measures) and with the frozen reference, which decodes only,
+from memory (`bench.reference`), each in a process of its own; then runs all of `curate`. The ratio is the median
+of the rounds' ratios. How many images were measured is checked first. Others at the same work: `python -m bench
+--only folder`.
 
 `--rows` makes a crawled dataset (`bench.made`) and runs all of `curate` on it: `decided` is the time from the
 start of the process until decisions.parquet is written, no image opened until then; what follows is the report.
 Memory is the peak of all its processes, shared pages divided among them (`bench.tree`). Reasons are checked
 against the plan.
 
-Goals on two cores: measuring at 0.85 of the reference, 2.5 times imagededup, 1.9 times imagehash in a pool;
-1,000,000 rows decided in 20 s; 5,000,000 rows within 4 GiB.
+Goals on two cores: measuring at 0.85 of the reference; 1,000,000 rows decided in 20 s; 5,000,000 rows within 4 GiB.
 
 Bias: files come from the page cache and are links to some dozens of pictures; hashes of the dataset are
 uniform; what was made a moment before is in the page cache too. On a machine that others use as well, compare
@@ -22,6 +22,7 @@ CPU seconds: they are printed beside.
 """
 
 import argparse
+import asyncio
 import json
 import os
 import statistics
@@ -29,20 +30,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that the file can also be run by its path
 
-from bench.crawl import environment  # noqa: E402
-from bench.peers import run_peer  # noqa: E402
+from bench.record import append, environment, say_missed  # noqa: E402
 from bench.reference import photos  # noqa: E402
 from bench.tree import Watch  # noqa: E402
+from curator.measuring import Listing, Progress, measure_sources  # noqa: E402
+from curator.settings import Settings  # noqa: E402
+from curator.sources.listing import list_images  # noqa: E402
+from curator.sources.measures import MeasureStore  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "curate.jsonl"
-FLOORS = {"reference": 0.85, "imagededup": 2.5, "imagehash": 1.9}
-PEERS = ("imagededup", "imagehash")
+FLOOR = 0.85  # of the reference
 DECIDED_S, DECIDED_ROWS = 20.0, 1_000_000
 MEMORY_BYTES, MEMORY_ROWS = 4 << 30, 5_000_000
 BY_CHANCE = 5  # near copies more than planted, among millions of uniform hashes
@@ -72,21 +76,42 @@ def curate(*arguments: object) -> dict[str, Any]:
 
 
 def measure_folder(args: argparse.Namespace) -> dict[str, Any]:
-    """Rounds of ours, the reference and the peers, in turn."""
-    contenders = ["measuring", "reference", *args.peers]
+    """Rounds of ours and the reference, in turn."""
     rounds: list[dict[str, dict[str, float]]] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = fill(Path(name), photos(args.photos), args.images)
+        commands = {
+            "measuring": ["bench.curate", "--alone", str(folder)],
+            "reference": ["bench.reference", str(args.photos), str(args.images)],
+        }
         for number in range(args.rounds):
-            rounds.append({})
-            for one in contenders[:: 1 if number % 2 else -1]:  # who is first has the cooler machine
-                found = contend(one, args.photos, folder, args.images)
-                if found:
-                    rounds[-1][one] = found
+            turn = list(commands.items())[:: 1 if number % 2 else -1]  # who is first has the cooler machine
+            rounds.append({one: alone(command) for one, command in turn})
+            check(int(rounds[-1]["measuring"]["images"]), args.images, "measuring")
         whole = curate(folder)
     check(whole["summary"]["images"], args.images, "curate")
     check(whole["summary"]["reasons"].get("undecodable", 0), 0, "undecodable: curate")
     return {"images": args.images, "rounds": rounds, "whole": whole, "ratios": ratios(rounds)}
+
+
+def alone(command: list[str]) -> dict[str, float]:
+    """What a module of the bench prints as JSON, in a process of its own."""
+    found: dict[str, float] = json.loads(subprocess.check_output([sys.executable, "-m", *command], cwd=ROOT))
+    return found
+
+
+def measuring(folder: Path) -> dict[str, float]:
+    """Images of a folder that were measured, seconds, and CPU seconds."""
+    progress = Progress()
+    began, before = time.perf_counter(), time.process_time()
+    with Watch(os.getpid(), memory=False) as watch, tempfile.TemporaryDirectory(prefix="bench-") as out:
+        store = MeasureStore(Path(out) / "measures.sqlite")
+        listings = [Listing("photos", partial(list_images, folder))]
+        asyncio.run(measure_sources(listings, store, Settings(), progress))
+        store.close()
+        seconds = time.perf_counter() - began
+    cpu = time.process_time() - before + watch.children
+    return {"images": progress.measured, "seconds": seconds, "cpu": cpu}
 
 
 def fill(folder: Path, pictures: list[Path], count: int) -> Path:
@@ -103,31 +128,17 @@ def fill(folder: Path, pictures: list[Path], count: int) -> Path:
     return into
 
 
-def contend(name: str, pictures: Path, folder: Path, count: int) -> dict[str, float] | None:
-    """One contender's seconds and CPU seconds; None where it cannot run."""
-    if name == "reference":
-        return run_peer("", "reference", pictures, count)
-    found = run_peer(name, "peers", name, folder)
-    if found:
-        check(int(found["images"]), count, name)
-    return found
-
-
 def check(found: int, expected: int, what: str) -> None:
     """End the bench where a count is not what it must be."""
     if found != expected:
         raise SystemExit(f"{what}: {found:,} images, not {expected:,}")
 
 
-def ratios(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """How much faster ours is than each other, by wall time and by CPU: medians of the rounds."""
-    others = [name for name in rounds[0] if name != "measuring"]
+def ratios(rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+    """How much faster measuring is than the reference, by wall time and by CPU: medians of the rounds."""
     return {
-        name: {
-            kind: statistics.median(one[name][kind] / one["measuring"][kind] for one in rounds)
-            for kind in ("seconds", "cpu")
-        }
-        for name in others
+        kind: statistics.median(one["reference"][kind] / one["measuring"][kind] for one in rounds)
+        for kind in ("seconds", "cpu")
     }
 
 
@@ -148,16 +159,15 @@ def curate_rows(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def show_folder(record: dict[str, Any]) -> None:
-    """The table of contenders."""
+    """Ours and the reference, and all of curate."""
     count, whole = record["images"], record["whole"]
-    print(f"{'':12} {'images/s':>9} {'CPU ms/image':>13} {'ours is':>8} {'by CPU':>7}")
+    print(f"{'':12} {'images/s':>9} {'CPU ms/image':>13}")
     for name in record["rounds"][0]:
         rounds = [one[name] for one in record["rounds"]]
         rate = count / statistics.median(one["seconds"] for one in rounds)
         cpu = statistics.median(one["cpu"] for one in rounds) / count * 1e3
-        ratio = record["ratios"].get(name)
-        told = f"{ratio['seconds']:7.2f}x {ratio['cpu']:6.2f}x" if ratio else ""
-        print(f"{name:12} {rate:9.0f} {cpu:13.2f} {told}")
+        print(f"{name:12} {rate:9.0f} {cpu:13.2f}")
+    print(f"ratio {record['ratios']['seconds']:.3f} (by CPU seconds {record['ratios']['cpu']:.3f})")
     print(
         f"all of curate: {count / whole['seconds']:.0f} images/s, {whole['seconds']:.1f} s,"
         f" {(whole['cpu'] + whole['workers_cpu']) / count * 1e3:.2f} CPU ms an image,"
@@ -179,9 +189,8 @@ def show_rows(record: dict[str, Any]) -> None:
 def failures(record: dict[str, Any]) -> list[str]:
     """What the run misses."""
     missed = []
-    for name, ratio in record.get("ratios", {}).items():
-        if ratio["seconds"] < FLOORS[name]:
-            missed.append(f"measuring is {ratio['seconds']:.2f} times {name}, not {FLOORS[name]}")
+    if "ratios" in record and record["ratios"]["seconds"] < FLOOR:
+        missed.append(f"measuring is {record['ratios']['seconds']:.2f} times the reference, not {FLOOR}")
     for run in record.get("runs", ()):
         if record["rows"] <= DECIDED_ROWS and run["decided"] > DECIDED_S:
             missed.append(f"decided in {run['decided']:.1f} s, not {DECIDED_S:.0f}")
@@ -196,17 +205,14 @@ def arguments() -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--photos", type=Path, help="folder of photographs")
     what.add_argument("--rows", type=int, help="rows of a crawled dataset")
+    what.add_argument("--alone", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--images", type=int, default=5_000, help="files in the folder that is measured")
     parser.add_argument("--rounds", type=int, help="default: 3 of a folder, 1 of a dataset")
-    parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}; empty for none")
     parser.add_argument(
         "--json", action="store_true", help=f"append the record to {RESULTS.relative_to(ROOT)}"
     )
     parser.add_argument("flags", nargs="*", help="flags of curate, after --")
     args = parser.parse_args()
-    args.peers = [one for one in args.peers.split(",") if one]
-    if unknown := set(args.peers) - set(PEERS):
-        parser.error(f"no such peer: {', '.join(unknown)}")
     args.rounds = args.rounds or (3 if args.photos else 1)
     return args
 
@@ -214,6 +220,9 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure, print, and say whether it is fast enough."""
     args = arguments()
+    if args.alone:
+        print(json.dumps(measuring(args.alone)))
+        return 0
     load = os.getloadavg()[0]
     measured = measure_folder(args) if args.photos else curate_rows(args)
     about = {name: value for name, value in environment("").items() if name != "server"}
@@ -221,13 +230,8 @@ def main() -> int:
     print("  ".join(f"{name} {value}" for name, value in record["environment"].items()), end="\n\n")
     (show_folder if args.photos else show_rows)(record)
     if args.json:
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-    missed = failures(record)
-    for one in missed:
-        print(f"MISSED: {one}")
-    return 1 if missed else 0
+        append(RESULTS, record)
+    return say_missed(failures(record))
 
 
 if __name__ == "__main__":

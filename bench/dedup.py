@@ -1,6 +1,6 @@
 """How long does it take to find every near duplicate among millions of hashes, and in how much memory?
 
-    python -m bench.dedup [MILLIONS ...] [--radius 4] [--workers 2] [--seed 7] [--faiss 1] [--imagededup 0.01]
+    python -m bench.dedup [MILLIONS ...] [--radius 4] [--workers 2] [--seed 7]
 
 Sizes are in millions, from 0.5 to 20 unless told. A fifth of the hashes are copies of others with up to four bits
 turned. Each size runs in a process of its own, which prints seconds for grouping identical hashes, for all
@@ -8,18 +8,14 @@ pairs, for the stars, and for telling what chance alone would give; the pairs fo
 process ever held, Python, numpy and the making of the hashes included. It is checked that every copy within
 the radius is among the pairs.
 
-Beside it, each at the size it is told and in an environment of its own (`bench.peers`), asked for the same pairs,
-so that the counts must agree: faiss's IndexBinaryMultiHash with as many threads, exact since as many bits are
-flipped as needed; and imagededup's `find_duplicates` with as many processes, which compares all with all.
-
 What 100 million need is reckoned from the two largest sizes of three or more: memory grows by the same bytes a
 row; the seconds for pairs are those that the costs in `curator/neighbours.py` say, times what the largest size
 took over what they say of it; all other seconds grow with n log n.
 
 Goals on two cores at radius 4: 1 million in 1.5 s, 5.1 million in 15 s and 1 GiB, all steps but the last.
 
-Bias: hashes are uniform, while those of photographs share a band 1.1 to 1.3 times as often. faiss looks for
-the neighbours of each hash, so it finds each pair twice; it is built to be asked one by one.
+Bias: hashes are uniform, while those of photographs share a band 1.1 to 1.3 times as often. Others at the same
+work: `python -m bench --only search`.
 """
 
 import argparse
@@ -28,24 +24,28 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import comb, log2
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from curator.simd import import_numpy
 
-from bench.peers import ROOT, imagededup_alone, python_for
-from curator.clusters import stars
-from curator.neighbours import chance, group_identical, pairs
+import_numpy()  # as `curate` does
 
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+
+from curator.clusters import stars  # noqa: E402
+from curator.neighbours import chance, group_identical, pairs  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
 MILLION = 1_000_000
 SIZES = (0.5, 1.0, 2.0, 5.1, 10.0, 20.0)
 FAR = 100.0  # millions, reckoned
 GOALS = {1.0: (1.5, None), 5.1: (15.0, 1024)}  # seconds, MiB
 FLIPS = 4
-FAISS_BITS = 20  # of a key: about one hash in a bucket
 
 U64 = npt.NDArray[np.uint64]
 
@@ -106,44 +106,6 @@ def ours(job: Job) -> Result:
     return Result(len(near.first), seconds, memory)
 
 
-def faiss_multihash(job: Job) -> Result:
-    """The same pairs, by faiss."""
-    import faiss  # type: ignore[import-not-found] # in an environment of its own
-
-    faiss.omp_set_num_threads(job.workers)
-    distinct, _ = group_identical(planted(job)[0])
-    codes = distinct.view(np.uint8).reshape(-1, 8)
-    tables = 64 // FAISS_BITS
-    index = faiss.IndexBinaryMultiHash(64, tables, FAISS_BITS)
-    index.nflip = job.radius // tables
-    seconds: dict[str, float] = {}
-    with timed(seconds, "build"):
-        index.add(codes)
-    with timed(seconds, "pairs"):
-        limits, _, _ = index.range_search(codes, job.radius + 1)  # faiss means less than
-    return Result((int(limits[-1]) - len(codes)) // 2, seconds, peak())
-
-
-def imagededup(job: Job) -> Result:
-    """The same pairs, by imagededup, which takes hashes by name."""
-    finder = imagededup_alone()
-    distinct, _ = group_identical(planted(job)[0])
-    encodings = {str(row): f"{one:016x}" for row, one in enumerate(distinct.tolist())}
-    seconds: dict[str, float] = {}
-    with timed(seconds, "pairs"):
-        found = finder.find_duplicates(
-            encoding_map=encodings, max_distance_threshold=job.radius, num_dist_workers=job.workers
-        )
-    return Result(sum(map(len, found.values())) // 2, seconds, peak())
-
-
-CONTENDERS: dict[str, Callable[[Job], Result]] = {
-    "ours": ours,
-    "faiss": faiss_multihash,
-    "imagededup": imagededup,
-}
-
-
 @contextmanager
 def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
     """Note how long a step takes."""
@@ -157,12 +119,10 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def row(name: str, job: Job, result: Result) -> str:
+def row(job: Job, result: Result) -> str:
     """One line of the table."""
     steps = "  ".join(f"{step} {taken:6.2f}" for step, taken in result.seconds.items())
-    return (
-        f"{job.count / MILLION:5.2f} M  {name:10} {result.pairs:11,} pairs  {result.memory:6.0f} MiB  {steps}"
-    )
+    return f"{job.count / MILLION:5.2f} M  {result.pairs:11,} pairs  {result.memory:6.0f} MiB  {steps}"
 
 
 def goal(job: Job, result: Result) -> str:
@@ -199,46 +159,26 @@ def reckoned(results: Sequence[tuple[Job, Result]]) -> str:
     )
 
 
-def alone(name: str, job: Job) -> Result | None:
-    """Run a contender in a fresh process, so that memory is its own; None where it cannot run."""
-    python = python_for(name)
-    if python is None:
-        return None
-    command = [python, "-m", "bench.dedup", "--alone", name, json.dumps(asdict(job))]
+def alone(job: Job) -> Result:
+    """Every step in a fresh process, so that memory is its own."""
+    command = [sys.executable, "-m", "bench.dedup", "--alone", json.dumps(asdict(job))]
     return Result(**json.loads(subprocess.check_output(command, cwd=ROOT)))
-
-
-def beside(name: str, job: Job, result: Result) -> None:
-    """Ask another for the same pairs."""
-    theirs = alone(name, job)
-    if theirs is None:
-        return
-    print(row(name, job, theirs), flush=True)
-    if theirs.pairs != result.pairs:
-        raise SystemExit(f"{name} found {theirs.pairs:,} pairs, not {result.pairs:,}")
-    ratio = sum(theirs.seconds.values()) / (result.seconds["group"] + result.seconds["pairs"])
-    print(f"         ours is {ratio:.0f} times as fast")
 
 
 def main() -> None:
     """Print the table."""
     args = arguments()
     if args.alone:
-        name, job = args.alone
-        print(json.dumps(asdict(CONTENDERS[name](Job(**json.loads(job))))))
+        print(json.dumps(asdict(ours(Job(**json.loads(args.alone))))))
         return
-    peers = {"faiss": args.faiss, "imagededup": args.imagededup}
     results = []
-    for size in sorted({*args.millions, *filter(None, peers.values())}):
+    for size in sorted(args.millions):
         job = Job(round(size * MILLION), args.radius, args.workers, args.seed)
-        result = alone("ours", job)
-        assert result is not None
+        result = alone(job)
         results.append((job, result))
-        print(row("ours", job, result), flush=True)
+        print(row(job, result), flush=True)
         if args.radius == 4 and size in GOALS:
             print(goal(job, result))
-        for name in (name for name, at in peers.items() if at == size):
-            beside(name, job, result)
     if len(results) > 2:
         print(reckoned(results))
 
@@ -250,11 +190,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--radius", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--faiss", type=float, default=1.0, help="millions; 0: not asked")
-    parser.add_argument("--imagededup", type=float, default=0.01, help="millions; 0: not asked")
-    parser.add_argument("--alone", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

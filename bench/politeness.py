@@ -31,6 +31,8 @@ from typing import Any
 
 from PIL import Image
 
+from bench.record import append
+
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "politeness.jsonl"
 FLOOR = 0.8
@@ -192,9 +194,7 @@ def main() -> int:
         f"most at a time at one host: {record['most']} of {record['per_host']}; answered 429: {record['pushed']}"
     )
     if args.json:
-        RESULTS.parent.mkdir(exist_ok=True)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps({"at": datetime.now(UTC).isoformat(timespec="seconds"), **record}) + "\n")
+        append(RESULTS, {"at": datetime.now(UTC).isoformat(timespec="seconds"), **record})
     if record["most"] > record["per_host"]:
         print("MISSED: a host saw more than its bound")
         return 1

@@ -69,11 +69,12 @@ def on_all_cores(
     return {"seconds": seconds, "cpu": used.ru_utime + used.ru_stime}
 
 
-def _decode_all(bodies: Sequence[bytes]) -> None:
+def decode_all(bodies: Sequence[bytes]) -> None:
+    """What all of it is."""
     for body in bodies:
         decode(body)
 
 
 if __name__ == "__main__":
     held = [path.read_bytes() for path in photos(Path(sys.argv[1]))]
-    print(json.dumps(on_all_cores(_decode_all, held, int(sys.argv[2]))))
+    print(json.dumps(on_all_cores(decode_all, held, int(sys.argv[2]))))

@@ -1,21 +1,19 @@
-"""A web server of the bench's own: nginx where it is installed, else a small loop in a process of its own.
+"""A web server for a bench: nginx where it is installed, else our own (`bench.answering`), in a process of its own.
 
 Both listen on loopback, on a port that was free a moment before, and end with the `with` that started them.
 """
 
-import asyncio
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
+from bench.answering import Serving, command
 from bench.reference import photos
 from bench.tree import below
 
@@ -23,12 +21,15 @@ _NGINX = """daemon off; pid {state}/pid; error_log {state}/error.log; worker_pro
 worker_rlimit_nofile 65535; events {{ worker_connections 16000; }}
 http {{
   types {{ image/jpeg jpg jpeg; image/png png; image/webp webp; image/gif gif; image/avif avif; }}
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+  log_format exchanges "$msec $request_time $status $request_uri";
+  access_log {log}; sendfile on; tcp_nopush on; keepalive_requests 1000000;
   client_body_temp_path {state}/body; proxy_temp_path {state}/proxy; fastcgi_temp_path {state}/fastcgi;
   uwsgi_temp_path {state}/uwsgi; scgi_temp_path {state}/scgi;
-  server {{ listen 127.0.0.1:{port} backlog=4096; root "{root}"; }}
+  server {{ {listen} {tls} root "{root}"; }}
 }}
 """
+_TLS = """ssl_protocols TLSv1.3; ssl_certificate {0}; ssl_certificate_key {0};
+  ssl_session_tickets off; ssl_session_cache off;"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +47,47 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, state: Path, kind: str | None = None) -> Iterator[Server]:
-    """Serve the pictures in `folder` with `kind`, or with the best there is; `state` is a folder for itself."""
-    kind = kind or ("nginx" if shutil.which("nginx") else "own")
-    port = _free_port()
-    if kind == "nginx":
-        config = state / "nginx.conf"
-        user = "user root;\n" if os.getuid() == 0 else ""  # the pictures may be nobody else's to read
-        config.write_text(user + _NGINX.format(state=state, port=port, root=folder.resolve()))
-        command = ["nginx", "-c", str(config), "-e", str(state / "error.log")]
-    else:
-        command = [sys.executable, "-m", "bench.serving", str(folder), str(port)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+def serving(
+    folder: Path,
+    state: Path,
+    kind: str | None = None,
+    *,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    log: Path | None = None,
+    certificate: Path | None = None,
+    seed: int | None = None,
+) -> Iterator[Server]:
+    """Serve the pictures in `folder` with `kind`, or with the best there is; `state` is a folder for itself.
+
+    `log`: a file for what was asked (`bench.exchanges`). `certificate`: a PEM file with its key, for HTTPS where
+    no session can be resumed. `seed`: be as slow and broken as the web, which only our own server is.
+    """
+    kind = kind or ("nginx" if shutil.which("nginx") and seed is None else "own")
+    folder, state = folder.resolve(), state.resolve()
+    chosen = Serving(str(folder), _free_port(), list(addresses), str(log or ""), str(certificate or ""), seed)
+    started = _nginx(chosen, state) if kind == "nginx" else command(chosen)
+    process = subprocess.Popen(started, cwd=Path(__file__).parents[1])
     try:
-        _wait_for(port, process)
-        yield Server(kind, port, (process.pid, *below(process.pid)))
+        _wait_for(chosen.port, process)
+        yield Server(kind, chosen.port, (process.pid, *below(process.pid)))
     finally:
         process.terminate()
         process.wait()
+
+
+def _nginx(chosen: Serving, state: Path) -> list[str]:
+    config, kind = state / "nginx.conf", "ssl" if chosen.certificate else ""
+    listen = [f"listen {address}:{chosen.port} backlog=4096 {kind};" for address in chosen.addresses]
+    user = "user root;\n" if os.getuid() == 0 else ""  # the pictures may be nobody else's to read
+    written = _NGINX.format(
+        state=state,
+        root=chosen.folder,
+        listen=" ".join(listen),
+        tls=_TLS.format(chosen.certificate) if chosen.certificate else "",
+        log=f"{chosen.log} exchanges" if chosen.log else "off",
+    )
+    config.write_text(user + written)
+    return ["nginx", "-c", str(config), "-e", str(state / "error.log")]
 
 
 def _free_port() -> int:
@@ -79,43 +103,3 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.05)
     raise SystemExit(f"the server does not answer: {process.args}")
-
-
-class _Answers(asyncio.Protocol):
-    """HTTP/1.1 as far as a GET of a known path goes; requests come one after another on a connection."""
-
-    def __init__(self, answers: Mapping[bytes, bytes]) -> None:
-        self._answers, self._unread = answers, b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
-
-    def data_received(self, data: bytes) -> None:
-        *requests, self._unread = (self._unread + data).split(b"\r\n\r\n")
-        for request in requests:
-            path = request.split(b" ", 2)[1].partition(b"?")[0]
-            self._transport.write(self._answers.get(path, b"HTTP/1.1 404 -\r\nContent-Length: 0\r\n\r\n"))
-
-
-async def _serve(folder: Path, port: int) -> None:
-    answers = {f"/{path.name}".encode(): _answer(path) for path in photos(folder)}
-    server = await asyncio.get_running_loop().create_server(
-        lambda: _Answers(answers), "127.0.0.1", port, backlog=4096
-    )
-    await server.serve_forever()
-
-
-def _answer(path: Path) -> bytes:
-    body = path.read_bytes()
-    kind = path.suffix.lower().removeprefix(".").replace("jpg", "jpeg")
-    return b"HTTP/1.1 200 OK\r\nContent-Type: image/%s\r\nContent-Length: %d\r\n\r\n%s" % (
-        kind.encode(),
-        len(body),
-        body,
-    )
-
-
-if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))

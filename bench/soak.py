@@ -10,7 +10,6 @@ crawl gets a SIGINT, and `curate verify` reads the dataset back.
 
 import argparse
 import io
-import json
 import os
 import signal
 import sqlite3
@@ -27,7 +26,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # so that the file can also be run by its path
 
-from bench.crawl import environment  # noqa: E402
+from bench.record import append, environment  # noqa: E402
 from bench.reference import photos  # noqa: E402
 from bench.serving import Server, serving  # noqa: E402
 from bench.tree import below, proportional  # noqa: E402
@@ -61,9 +60,7 @@ def main() -> None:
         "exit": ended,
         "verify": verified.returncode,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(found) + "\n")
+    append(RESULTS, found)
     for name in ("main", "workers", "descriptors", "decided"):
         print(f"{name:12} after a minute {looks[0][name]:>14,}   at the end {looks[-1][name]:>14,}")
 

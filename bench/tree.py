@@ -1,7 +1,8 @@
 """What a tree of processes costs, read from /proc: CPU seconds by role, and memory with shared pages divided.
 
-A thread of its own looks ten times a second, at memory twice a second. What a process computes in the last
-tenth of a second of its life is missed, except for the root, whose end is told by the kernel.
+A thread of its own looks ten times a second, at memory twice a second but for the first two seconds, since some are
+over by then (the kernel's `ru_maxrss` is no help: it counts what the parent held when it forked). What a process
+computes in the last tenth of a second of its life is missed, except for the root, whose end is told by the kernel.
 """
 
 import os
@@ -13,7 +14,7 @@ from typing import Self
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _EVERY_S = 0.1
-_MEMORY_EVERY = 5  # looks
+_MEMORY_EVERY, _MEMORY_FIRST = 5, 20  # looks
 
 
 def below(pid: int) -> list[int]:
@@ -50,9 +51,11 @@ def _children(pid: int) -> Iterator[int]:
 class Watch(threading.Thread):
     """Watches the tree below and with `root` between `with` and its end."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, *, memory: bool = True) -> None:
+        """`memory`: weigh it, too, which costs the machine two hundredths of its time."""
         super().__init__(daemon=True)
         self.peak = 0  # bytes of all processes together
+        self._memory = memory
         self._root, self._done = root, threading.Event()
         self._seconds: dict[tuple[int, int | None], float] = {}  # of processes, and of the root's threads
 
@@ -69,7 +72,7 @@ class Watch(threading.Thread):
         while not self._done.wait(_EVERY_S):
             pids = [self._root, *below(self._root)]
             self._look(pids)
-            if looks % _MEMORY_EVERY == 0:
+            if self._memory and (looks < _MEMORY_FIRST or looks % _MEMORY_EVERY == 0):
                 self._weigh(pids)
             looks += 1
 
@@ -87,6 +90,11 @@ class Watch(threading.Thread):
     def children(self) -> float:
         """CPU seconds of all processes below the root."""
         return sum(s for (pid, thread), s in self._seconds.items() if not thread and pid != self._root)
+
+    @property
+    def whole(self) -> float:
+        """CPU seconds of all, the root included."""
+        return self._seconds.get((self._root, None), 0.0) + self.children
 
     def _look(self, pids: list[int]) -> None:
         with suppress(FileNotFoundError, ProcessLookupError):

@@ -37,8 +37,10 @@ class BadUrl(Exception):
 class Target(NamedTuple):
     """One URL, ready to be sent."""
 
-    url: URL  # exactly what is sent, never quoted again
+    url: str  # exactly what is sent, never quoted again
     scheme: str  # "http" or "https"
+    netloc: str  # host and port as they stand in the URL, a default port left out
+    path: str  # what stands on the request line: path and query
     host: str  # lower case ASCII, no brackets, no trailing dot
     port: int
     address: Address | None  # the one that the host spells, None for a name
@@ -67,7 +69,9 @@ def prepare(url: str) -> Target:
     name, address = _judged(host)
     shown = host if address is None else f"[{name}]" if ":" in name else name
     netloc = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
-    return Target(URL(f"{scheme}://{netloc}{rest}", encoded=True), scheme, name, port, address)
+    if rest.startswith("?"):
+        rest = f"/{rest}"
+    return Target(f"{scheme}://{netloc}{rest}", scheme, netloc, rest or "/", name, port, address)
 
 
 def host_of(url: str) -> str:

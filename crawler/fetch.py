@@ -186,7 +186,7 @@ class Fetcher:
         await drain(response)
         left = (attempt.clock.when() or 0.0) - self._now()
         way = Way(target.url, link.home, hops, left, attempt.patience)
-        return Moved(link, replace(link, host=target.host, way=way), attempt.gap)
+        return Moved(link, link._replace(host=target.host, way=way), attempt.gap)
 
     async def _may_read(self, attempt: Attempt, response: Answer) -> None:
         """Heed what the headers of an answer say, on the way as at its end. Raises Refused."""

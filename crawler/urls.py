@@ -62,16 +62,13 @@ def prepare(url: str) -> Target:
     split = _SPLIT.match(url)
     if split is None:
         raise BadUrl("not an http or https URL")
-    scheme, authority, rest = split[1].lower(), split[2], split[3]
-    host, port = _authority(authority, DEFAULT_PORTS[scheme])
+    scheme, netloc, host, port, address = _origin(split[1], split[2])
+    rest = split[3]
     if not _PLAIN.fullmatch(rest):
         rest = _quote(rest)
-    name, address = _judged(host)
-    shown = host if address is None else f"[{name}]" if ":" in name else name
-    netloc = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
     if rest.startswith("?"):
         rest = f"/{rest}"
-    return Target(f"{scheme}://{netloc}{rest}", scheme, netloc, rest or "/", name, port, address)
+    return Target(f"{scheme}://{netloc}{rest}", scheme, netloc, rest or "/", host, port, address)
 
 
 def host_of(url: str) -> str:
@@ -99,6 +96,17 @@ def join(base: str, location: str | None) -> str:
         raise BadUrl(f"Location: {error}") from error
 
 
+@lru_cache(16_384)
+def _origin(scheme: str, authority: str) -> tuple[str, str, str, int, Address | None]:
+    """Scheme, netloc, host, port and address of a target, from what stands before its path."""
+    scheme = scheme.lower()
+    host, port = _authority(authority, DEFAULT_PORTS[scheme])
+    name, address = _judged(host)
+    shown = host if address is None else f"[{name}]" if ":" in name else name
+    netloc = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+    return scheme, netloc, name, port, address
+
+
 def _authority(authority: str, default: int) -> tuple[str, int]:
     """Split what stands between // and the path into an ASCII host (brackets kept) and a port."""
     if "@" in authority:
@@ -113,7 +121,6 @@ def _authority(authority: str, default: int) -> tuple[str, int]:
     return host, port
 
 
-@lru_cache(16_384)
 def _judged(host: str) -> tuple[str, Address | None]:
     """The canonical name of a host, and its address if it spells one."""
     try:

@@ -147,7 +147,7 @@ def test_a_shard_is_sealed_from_memory_or_from_the_ledger(
     """Its Parquet says what the ledger said, row by row."""
     monkeypatch.setattr(sealing, "_PAGE", page)
     monkeypatch.setattr(sealing, "_REMEMBERED_TEXT", remembered)
-    with opened(tmp_path / "data", CAPTIONED) as store:
+    with opened(tmp_path / "data", CAPTIONED, shard_size=100) as store:
         ingest(store, [url(n) for n in range(9)], [f'["{n}",{n}]' if n % 3 else None for n in range(9)])
         run = store.begin_run((), {})
         events = [saved(link, picture(i)) for i, link in enumerate(drawn(store, run.id))]

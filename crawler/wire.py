@@ -22,6 +22,7 @@ Headers = tuple[tuple[str, str], ...]
 _BUFFER = 64 << 10  # aiohttp pauses a socket at twice this; the part of a body that no lease covers
 _HEADER_BYTES = 32 << 10  # of one header line; some CDNs exceed aiohttp's default of 8 KiB
 _ORIGINS = 4_096  # remembered, of some 3 KB each
+_HEADERS = 8  # sets of them: there are three
 
 
 class Answer:
@@ -68,8 +69,9 @@ class Wire:
         self, connector: aiohttp.BaseConnector, headers: Headers, timeout: aiohttp.ClientTimeout
     ) -> None:
         """`headers`: of every request; `timeout`: of it `connect`, `sock_connect` and `sock_read` count."""
-        self._connector, self._headers, self._timeout = connector, headers, timeout
-        self._origin = lru_cache(_ORIGINS)(self._of_origin)
+        self._connector, self._usual, self._timeout = connector, headers, timeout
+        self._origin = lru_cache(_ORIGINS)(_request)
+        self._headers = lru_cache(_HEADERS)(self._merged)
 
     async def get(self, target: Target, headers: Headers = ()) -> Answer:
         """The answer to a request, with `headers` beside the usual ones or in their place; its body is not read yet.
@@ -77,8 +79,9 @@ class Wire:
         When the connection breaks before an answer the request goes out once more: a server may have closed a
         kept one in between. Raises ClientError, or TimeoutError where connecting took too long.
         """
-        request, head = self._origin(target.scheme, target.netloc, headers)
-        written = f"GET {target.path} HTTP/1.1\r\n".encode("ascii") + head
+        request, host = self._origin(target.scheme, target.netloc)
+        others, with_host = self._headers(headers)
+        written = f"GET {target.path} HTTP/1.1\r\n{'' if with_host else host}{others}\r\n".encode()
         try:
             return await self._ask(request, written)
         except aiohttp.ClientConnectorError:
@@ -120,15 +123,19 @@ class Wire:
             connection.close()
             raise
 
-    def _of_origin(self, scheme: str, netloc: str, headers: Headers) -> tuple[aiohttp.ClientRequest, bytes]:
-        """What aiohttp goes by when it connects, and all of a request behind its first line."""
-        merged = CIMultiDict(self._headers)
+    def _merged(self, headers: Headers) -> tuple[str, bool]:
+        """The lines of all headers, and whether `Host` is among them."""
+        merged = CIMultiDict(self._usual)
         for name in {name for name, _ in headers}:
             merged.popall(name, None)
         merged.extend(headers)
-        request = aiohttp.ClientRequest("GET", URL(f"{scheme}://{netloc}/", encoded=True), headers=merged)
-        lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
-        return request, f"{''.join(lines)}\r\n".encode()
+        return "".join(f"{name}: {value}\r\n" for name, value in merged.items()), "Host" in merged
+
+
+def _request(scheme: str, netloc: str) -> tuple[aiohttp.ClientRequest, str]:
+    """What aiohttp goes by when it connects to an origin, and the line that names the host."""
+    request = aiohttp.ClientRequest("GET", URL(f"{scheme}://{netloc}/", encoded=True))
+    return request, f"Host: {request.headers['Host']}\r\n"
 
 
 async def _head(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:

@@ -36,7 +36,7 @@ CRAWLER = """
     demo.site  demo  demo.plan  demo.pictures
     robots_cache  opt_outs
     frontier  outage  pace  failing  retry  forecast  snapshot
-    records  leases  lookups  robots  urls  address
+    records  leases  lookups  robots  urls  address  clocks
 """
 CURATOR = """
     cli

@@ -116,6 +116,10 @@ def main() -> int:
     for seed in range(rounds):  # in turn: what else the machine does hits all alike
         for one, line in zip(settings, lines, strict=True):
             line["rounds"].append(measured(one, urls, seed))
+            print(
+                f"round {seed + 1} of {rounds}: {told(line | {'rounds': line['rounds'][-1:]})}",
+                file=sys.stderr,
+            )
     print(
         "seconds until half and 99 % were answered, the last URL was asked for, the last exchange closed, the end; tail"
     )

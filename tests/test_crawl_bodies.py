@@ -106,6 +106,7 @@ def test_large_bodies_at_once_stay_within_memory(tmp_path: Path, count: int, siz
             "max_bytes": size,
             "concurrency": count,
             "timeout": 600.0,
+            "stall_timeout": 600.0,  # bodies pause until the test says so
         }
         with crawl_process([listed], out, **given) as crawl:
             assert site.stdout.readline() == "begun\n"

@@ -54,6 +54,15 @@ def test_the_last_lines(decided: Path, tmp_path: Path, here: Here, monkeypatch: 
     assert (tmp_path / "clean" / "00000.tar").is_file()
 
 
+def test_no_chance_is_told_where_nothing_is_compared(tmp_path: Path, here: Here):
+    """A picture that is alone meets nobody by chance; two may."""
+    for count in (1, 2):
+        pics = filled(tmp_path / f"pics{count}", {f"{n}.jpg": picture(n) for n in range(count)})
+        ended = here(pics, "--out", tmp_path / f"out{count}", "--workers", 1)
+        assert ended.code == 0
+        assert ("chance: about" in ended.out) == (count == 2)
+
+
 def test_json_and_quiet(decided: Path, tmp_path: Path, here: Here):
     """--json is one line, the same as summary.json; --quiet is nothing at all; exporting adds to the one line."""
     pics, out = moved(decided, tmp_path)

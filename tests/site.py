@@ -24,7 +24,6 @@ import math
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -37,6 +36,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from tests.pages import FAULTS, HTML, Answer, behaviour, image_bytes, numbered, outcome
+from tests.served import served
 
 __all__ = [
     "FAULTS",
@@ -292,31 +292,22 @@ class SiteProcess(Log):
 
     def __enter__(self) -> Self:
         """Start it; the port is known from here on."""
-        arguments = ["--log", str(self.path), "--addresses", *self._addresses]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.site", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[1],
-            text=True,
-        )
-        self.port = int(self._said())
+        arguments = ["--log", self.path, "--addresses", *self._addresses]
+        self._served = served("tests.site", *arguments)
+        self._process, self.port = self._served.__enter__()
         return self
 
     def answer(self, most: float = math.inf) -> None:
         """Answer for so many of the pages: a crawl that needs others, too, cannot end before the next call."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f"{most}\n")
         self._process.stdin.flush()
-        self._said()  # it is so from here on
-
-    def _said(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
+        self._process.stdout.readline()  # it is so from here on
 
     def __exit__(self, *_: object) -> None:
-        """Stop it: it ends when its standard input does."""
-        self._process.communicate(timeout=30)
+        """Stop it."""
+        self._served.__exit__(None, None, None)
 
     def links(self, count: int, start: int = 0) -> list[str]:
         """URLs of `count` numbered pages, spread over the site's addresses."""

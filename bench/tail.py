@@ -65,7 +65,7 @@ def measured(setting: Setting, count: int, seed: int) -> dict[str, Any]:
             (folder / "out").mkdir()
             job = Job("crawl", str(site.write(folder / "urls.txt")), str(folder / "out"), count, options)
             run = contend(setting.contender, job, LIMIT_S)
-            exchanges = read(site.log, run.began)
+        exchanges = read(site.log, run.began)  # whole once the server has ended
     if run.outcome is None or not exchanges:
         return {"failure": run.failure or "asked for nothing"}
     last, ended = last_begun(exchanges) - run.began, run.seconds

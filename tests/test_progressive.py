@@ -20,7 +20,7 @@ PICTURE = photo(1, 90, 60)
 def seen(body):
     """What decoding gives: header and pixels, or the Reason."""
     try:
-        picture = decode(body, CAP, 256)
+        picture = decode(body, CAP, (256, 256))
     except Refused as refused:
         return refused.reason
     return picture.header, picture.luma.size, picture.luma.tobytes()

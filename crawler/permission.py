@@ -13,19 +13,12 @@ from crawler.clocks import Clock
 from crawler.opt_outs import RESERVATION, TAG, opted_out
 from crawler.records import Failed
 from crawler.robots import Matchers, product
-from crawler.robots_cache import SAYS_NOTHING, Known, RobotsCache
+from crawler.robots_cache import SAYS_NOTHING, UNREACHED, Known, RobotsCache
 from crawler.urls import Target
 from crawler.verdict import Refused
 from curator.reasons import Reason
 
 _SHORT_S = 2.0  # a wait that is not worth giving the slot up
-# these are of a whole origin: a link of it would have come to the same
-_OF_THE_ORIGIN = frozenset(
-    {
-        *(Reason.NO_SUCH_HOST, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TLS_CERTIFICATE),
-        Reason.FORBIDDEN_ADDRESS,
-    }
-)
 
 
 class NotYet(Exception):
@@ -105,7 +98,7 @@ class Permission:
 def _unreachable(failed: Failed, again: float) -> Refused:
     """What a link comes to when its origin's robots.txt cannot be had, for another `again` seconds."""
     elsewhere = failed.final_url if failed.final_url != failed.link.url else ""
-    if failed.reason in _OF_THE_ORIGIN and not elsewhere:
+    if failed.reason in UNREACHED and not elsewhere:
         return Refused(failed.reason, failed.detail)
     status = failed.http_status if failed.reason in SAYS_NOTHING else 0  # else it is of what broke off
     what = " ".join(filter(None, (elsewhere, str(status or failed.reason), failed.detail)))

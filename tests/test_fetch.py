@@ -249,7 +249,8 @@ async def test_a_connection_that_never_comes_is_connect(black_hole):
 
 async def test_a_trickle_ends_with_the_whole_clock(site):
     """Bytes that never cease do not hold a slot for ever."""
-    (got,) = await fetch(site.add("/a", Answer(PICTURE, fault="trickle", pause=0.1)), settings=HASTY)
+    url = site.add("/a", Answer(PICTURE, fault="trickle", pause=0.1))
+    (got,) = await fetch(url, settings=replace(SETTINGS, timeout=0.9))
     assert (got.reason, got.detail) == (Reason.TIMEOUT, "not whole after 0.9 s")
 
 
@@ -311,10 +312,10 @@ def test_cancelled_connects_do_not_mix_up_bodies(black_hole):
 
     async def crowd(good: list[str]) -> None:
         leases = Leases(8 << 20, 1 << 20)
-        settings = replace(SETTINGS, connect_timeout=0.05)
-        async with Fetcher(settings, leases) as fetcher:
+        hasty = replace(SETTINGS, connect_timeout=0.05)
+        async with Fetcher(hasty, leases) as giving_up, Fetcher(SETTINGS, leases) as fetcher:
             for number, url in enumerate(good):
-                lost = [asyncio.create_task(fetcher.fetch(link(black_hole))) for _ in range(20)]
+                lost = [asyncio.create_task(giving_up.fetch(link(black_hole))) for _ in range(20)]
                 found = [asyncio.create_task(fetcher.fetch(link(url))) for _ in range(5)]
                 assert reasons(await asyncio.gather(*lost)) == ["connect"] * 20
                 for got in await asyncio.gather(*found):

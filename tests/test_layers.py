@@ -87,7 +87,7 @@ CURATOR = """
     measure_encode  report.small
     hashing
     encode
-    measure  decode  pixels  exif  formats  lanczos  phash
+    measure  decode  pixels  exif  formats  lanczos  phash  progressive
     pool  worker  arena  shield
     clusters
     identical  digests

@@ -101,8 +101,9 @@ class Wire:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
         protocol = connection.protocol
         assert protocol is not None
-        assert protocol.transport is not None
         try:
+            if protocol.transport is None:  # closed by the server since it was opened
+                raise aiohttp.ServerDisconnectedError
             protocol.set_response_params(
                 read_until_eof=True,
                 auto_decompress=False,

@@ -20,7 +20,7 @@ from click_default_group import DefaultGroup
 from crawler.settings import Settings
 from curator.encoding import FORMATS, RESIZE_MODES
 from curator.errors import Interrupted
-from curator.flags import Names, Setting, Size, added, ended
+from curator.flags import Names, Setting, Size, added, ended, importing
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 setting = Setting(DEFAULTS)
@@ -147,9 +147,10 @@ def run(
     no_decode = given["no_decode"]
     if not (_stored_no_decode(out or Path(paths[0])) if no_decode is None else no_decode):
         prepare(["curator.measure"])  # it imports beside us: what follows takes half a second
-    from rich.console import Console
+    with importing():
+        from rich.console import Console
 
-    from crawler.command import Terminal, run_crawl
+        from crawler.command import Terminal, run_crawl
 
     named = {name: value for name, value in given.items() if value is not None and value != ()}
     terminal = Terminal(Console(highlight=False), quiet, as_json)

@@ -53,7 +53,7 @@ class Permission:
                 known = await self._learn(target, patience)
         if isinstance(known.found, Failed):
             raise _unreachable(known.found, known.until - self._now())
-        if known.found.rules and (rule := self._matchers.refusal(known.found, str(target.url))):
+        if known.found.rules and (rule := self._matchers.refusal(known.found, target.url)):
             raise Refused(Reason.ROBOTS_TXT, rule)
         gap = min(known.found.gap, self._max_wait)
         if least := max(gap, self._delay):

@@ -54,6 +54,12 @@ def test_ratio_is_the_median_of_the_rounds():
     assert ratios(rounds, "ours")["theirs"]["rate"] == pytest.approx(2.1)
 
 
+def test_who_misses_later_rounds_is_held_to_the_first():
+    """A contender that took part in the first round only has the ratio of that round, and of no other."""
+    rounds = [{"ours": run(), "theirs": run(seconds=20.0)}, {"ours": run(seconds=1.0)}]
+    assert ratios(rounds, "ours")["theirs"]["rate"] == pytest.approx(2.0)
+
+
 def test_wrong_count_has_no_speed():
     """Who saves fewer images than there are, or more, has no ratio, and is no goal of ours missed."""
     for images in (99, 101):

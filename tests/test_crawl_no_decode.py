@@ -6,7 +6,6 @@ import json
 import shutil
 import tarfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +161,8 @@ def undecoded(store: Store, bodies: list[bytes], **sealing: bool) -> None:
         for link, body in zip(drawn(store), bodies, strict=False):
             event = verdict(link, noise(0))
             known = Undecoded(len(body), hashlib.sha256(body).hexdigest())
-            image = replace(event.image, body=(body,), size=len(body), measures=known)
-            writing.commit([replace(event, image=image)])
+            image = event.image._replace(body=(body,), size=len(body), measures=known)
+            writing.commit([event._replace(image=image)])
         if sealing.get("seal"):
             writing.seal()
 

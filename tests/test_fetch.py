@@ -182,6 +182,16 @@ async def test_a_request_says_who_we_are_and_nothing_else(site):
     assert [request.headers for request in site.requests()] == [wanted, wanted]
 
 
+async def test_own_headers_take_the_place_of_the_usual_ones(site):
+    """Whatever their case, the Host among them; several of one name are all sent."""
+    own = (("accept", "*/*"), ("HOST", "elsewhere"), ("X-A", "1"), ("x-a", "2"))
+    await fetch(site.add("/a", Answer(PICTURE)), settings=replace(SETTINGS, headers=own))
+    ((request),) = site.requests()
+    usual = {"user-agent": SETTINGS.user_agent, "accept-encoding": "identity"}
+    assert request.headers.items() >= (usual | {"accept": "*/*", "host": "elsewhere"}).items()
+    assert request.headers["x-a"] in {"2", "1, 2", "1,2"}
+
+
 async def test_own_headers_stay_with_the_listed_origin(site):
     """--header goes along redirects of the same origin, and never to another."""
     settings = replace(SETTINGS, headers=(("Authorization", "Bearer secret"),))

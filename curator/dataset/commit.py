@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.layout import Layout, sample_key
 from curator.dataset.ledger import WAITING, Ledger, Pages
 from curator.dataset.records import Event, Postponed, Verdict
 from curator.dataset.rows import Columns, Listed, sample_row, texts
-from curator.dataset.sealing import begin_sealing, finish_sealing
+from curator.dataset.sealing import Remembered, begin_sealing, finish_sealing
 from curator.dataset.shards import BLOCK, Member, OpenShard
 
 
@@ -28,11 +28,11 @@ class ShardLimits:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(NamedTuple):
     verdict: Verdict
     place: tuple[int, int]  # its shard, and its index there
-    row: str
+    row: dict[str, Any]
+    text: str  # of the row
     members: tuple[Member, ...]
 
 
@@ -47,6 +47,7 @@ class Committer:
         found = ledger.db.execute("SELECT id, length, samples FROM shards WHERE state = 'open'").fetchone()
         self.done = 0  # events of the last batch that are durable
         self._shard: OpenShard | None = OpenShard(layout, *found) if found else None
+        self._remembered = Remembered(columns)  # of a shard that was found open it misses rows
         self._listed_again = listed_again(ledger)
 
     def commit(self, events: Sequence[Event]) -> None:
@@ -68,7 +69,8 @@ class Committer:
         shard, self._shard = self._shard, None
         shard.close()
         begin_sealing(self._ledger, shard.id)
-        finish_sealing(self._ledger, self._layout, self._columns, shard.id)
+        remembered, self._remembered = self._remembered, Remembered(self._columns)
+        finish_sealing(self._ledger, self._layout, self._columns, shard.id, remembered)
 
     def close(self) -> None:
         """Close the open shard's file, leaving it open to be continued."""
@@ -93,6 +95,7 @@ class Committer:
         if shard is None:
             return
         shard.committed(length, shard.samples + len(samples))
+        self._remembered.add([one.row for one in samples], sum(len(one.text) for one in samples))
         if shard.samples >= self._limits.samples or end < len(events):
             self.seal()
 
@@ -135,7 +138,7 @@ class Committer:
         self._ledger.insert_many(
             "INSERT INTO samples",
             "",
-            [(*one.place, one.verdict.uid, one.row) for one in samples],
+            [(*one.place, one.verdict.uid, one.text) for one in samples],
         )
         if samples:
             self._ledger.db.execute(
@@ -195,7 +198,7 @@ class Committer:
         if self._columns.has_caption:
             text = (row["caption"] or "").encode("utf-8", "replace")
             members.append(Member(f"{key}.txt", (text,), len(text)))
-        return _Sample(verdict, place, kept, tuple(members))
+        return _Sample(verdict, place, row, kept, tuple(members))
 
     def _listed(self, saved: Sequence[Verdict]) -> dict[bytes, Listed]:
         """What the lists said of the links in `saved`, other listings' captions included."""

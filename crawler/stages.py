@@ -86,7 +86,8 @@ class Stages:
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits
+        self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits...
+        self._wakes_at: float | None = None  # ... until then
         self._failing = FailureShare(most_failing)
         self.gave_up = False  # since nearly all verdicts were failures
         hands = Hands(
@@ -143,19 +144,8 @@ class Stages:
         """Begin exchanges while there is a link, a slot and room for what it will bring."""
         while not self._stopping:
             self._go.clear()
-            now = time.monotonic()
-            while (
-                self._frontier.in_flight < self._concurrency
-                and self.uncommitted < self.bound
-                and self.contact.lets_begin(now)
-            ):
-                link = self._frontier.take(now)
-                if link is None:
-                    self._set_alarm(now)
-                    break
-                self.uncommitted += link.way is None  # else it was counted when it began
-                self.contact.began(now)
-                stages.create_task(self._fetch(link))
+            while (link := self._take()) is not None:
+                stages.create_task(self._fetch_on(link))
             self._stock.taken()
             if self._stock.ended:
                 return
@@ -163,14 +153,39 @@ class Stages:
                 self.contact.look()
             await self._go.wait()
 
+    def _take(self) -> Link | None:
+        """The link whose exchange begins now, if there is one, a slot, and room for what it will bring."""
+        now = time.monotonic()
+        if (
+            self._stopping
+            or self._frontier.in_flight >= self._concurrency
+            or self.uncommitted >= self.bound
+            or not self.contact.lets_begin(now)
+        ):
+            return None
+        link = self._frontier.take(now)
+        if link is None:
+            self._set_alarm(now)
+            return None
+        self.uncommitted += link.way is None  # else it was counted when it began
+        self.contact.began(now)
+        return link
+
     def _set_alarm(self, now: float) -> None:
         """Look again when the first host that waits may be served."""
         wakes_at = self._frontier.wakes_at
+        if wakes_at == self._wakes_at:
+            return
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if wakes_at is not None:
-            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._go.set)
+            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._wake)
+        self._wakes_at = wakes_at
+
+    def _wake(self) -> None:
+        self._wakes_at = None
+        self._go.set()
 
     async def _drain(self) -> None:
         """Wait until all that was begun is durable; what waits where a redirect has led it, was not."""
@@ -182,6 +197,15 @@ class Stages:
             self._writer.hurry()
             if self.uncommitted:
                 await self._idle.wait()
+
+    async def _fetch_on(self, first: Link) -> None:
+        """Fetch a link, and on its end the next that may begin: a task for each would cost more."""
+        link: Link | None = first
+        while link is not None:
+            await self._fetch(link)
+            link = self._take()
+            if link is None or (self._frontier.open_hosts and self._frontier.in_flight < self._concurrency):
+                self._go.set()  # there is room for more than one, or for none
 
     async def _fetch(self, link: Link) -> None:
         began = time.monotonic()
@@ -201,7 +225,6 @@ class Stages:
             self.attempts += 1
         for host in {link.host, link.home}:
             self._stock.released(host)
-        self._go.set()
         if self._stopping:
             self._idle.set()  # what is held may be all that is left
         if isinstance(result, Fetched):

@@ -3,6 +3,7 @@
 What bounds what
 - `--concurrency` exchanges are under way at most, and 2 x concurrency + one batch of links are fetched or
   being fetched and not yet committed: that many are fetched again after a kill, and no more.
+- No exchange begins while workers have bodies enough before them (`crawler.ahead`).
 - Bodies are leased against `--memory` before they are read and given back when they are committed or
   found not worth saving.
 - Files that are made of images count for the lease from when they come from the worker; until then they are
@@ -82,11 +83,12 @@ class Stages:
         self.judging = Judging(
             parts.pool, parts.index, rules, self._decide, batch_images=batch_images, bound=self.bound
         )
+        self._ahead = self.judging.ahead
         self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits
+        self._alarm: asyncio.TimerHandle | None = None  # for when something may begin that may not now
         self._failing = FailureShare(most_failing)
         self.gave_up = False  # since nearly all verdicts were failures
         hands = Hands(
@@ -144,17 +146,14 @@ class Stages:
         while not self._stopping:
             self._go.clear()
             now = time.monotonic()
-            while (
-                self._frontier.in_flight < self._concurrency
-                and self.uncommitted < self.bound
-                and self.contact.lets_begin(now)
-            ):
+            while self._may_begin(now):
                 link = self._frontier.take(now)
                 if link is None:
-                    self._set_alarm(now)
+                    self._set_alarm(self._frontier.wakes_at, now)
                     break
                 self.uncommitted += link.way is None  # else it was counted when it began
                 self.contact.began(now)
+                self._ahead.began(link.uid, now)
                 stages.create_task(self._fetch(link))
             self._stock.taken()
             if self._stock.ended:
@@ -163,9 +162,17 @@ class Stages:
                 self.contact.look()
             await self._go.wait()
 
-    def _set_alarm(self, now: float) -> None:
-        """Look again when the first host that waits may be served."""
-        wakes_at = self._frontier.wakes_at
+    def _may_begin(self, now: float) -> bool:
+        """Whether there is a slot, and use for what an exchange will bring."""
+        if self._frontier.in_flight >= self._concurrency or self.uncommitted >= self.bound:
+            return False
+        if self._ahead.enough(self.judging.held, now):
+            self._set_alarm(self._ahead.ages_at, now)
+            return False
+        return self.contact.lets_begin(now)
+
+    def _set_alarm(self, wakes_at: float | None, now: float) -> None:
+        """Look again then: a host that waits may be served, or what was expected has not come."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -189,6 +196,7 @@ class Stages:
             self.hosts.begin(link.host, began)
         result = await self._fetcher.fetch(link)
         now = time.monotonic()
+        self._ahead.ended(link.uid, now - began, body=isinstance(result, Fetched))
         if self.hosts is not None:
             self.hosts.end(link.host, now)
         if isinstance(result, Later):
@@ -263,6 +271,7 @@ class Stages:
 
     def _decide(self, verdict: Verdict, host: str, lease: Lease | None = None) -> None:
         """`lease`: of an image that is to be saved."""
+        self._go.set()  # no worker is in want of this body any more
         if lease is not None:
             self._leases[verdict.uid] = lease
             if self._memory.waiting:

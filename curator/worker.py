@@ -28,11 +28,10 @@ from curator.arena import HEADER, NOBODY, Arena
 
 OUT_OF_MEMORY = 77  # exit code: a MemoryError that the kernel did not catch
 
-_HEAP_KEPT = (
-    64 << 20
-)  # bytes: four of the 16 MiB that Pillow asks for at a time, one for each picture it makes of one
+_HEAP_KEPT = 24 << 20  # bytes: what all but one picture in fifty need
+_HEAP_TRIMMED = 32 << 20  # bytes of the heap's end that make giving back worth it
 _LARGEST_OF_HEAP = 32 << 20  # bytes: as much as glibc takes
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 # A signal to the whole group is the parent's to act on: it drains, then ends its workers. A stopped worker
 # (Ctrl-Z) would be charged for the time it stood still.
@@ -111,7 +110,7 @@ def _limit_memory(size: int | None) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let the C heap reuse what an image took, up to `_HEAP_KEPT`.
+    """Let the C heap reuse what an image took, up to `_HEAP_KEPT`; only what a large one took beyond goes back.
 
     Otherwise pixels go back to the system with every image, and the next one faults in the same number of
     zeroed pages: a tenth of a worker's time. glibc's alone to set; other C libraries do without.
@@ -119,7 +118,8 @@ def _keep_freed_memory() -> None:
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_HEAP)
-        mallopt(_M_TRIM_THRESHOLD, _HEAP_KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _HEAP_TRIMMED)
+        mallopt(_M_TOP_PAD, _HEAP_KEPT)
 
 
 def _end_with_parent() -> None:

@@ -3,7 +3,8 @@
     python -m bench [--quick] [--only NAME,...] [--beside NAME,...] [--rounds 3] [--images N] [--photos DIR] [--seed 1]
 
 `--only` names comparisons and `--beside` contenders, both as `bench/comparisons.py` lists them. Each contender runs in
-a process and, where need be, an environment of its own, made by pip once (`bench.peers`); rounds go in turn (A B A B).
+a process and, where need be, an environment of its own, made by pip once (`bench.peers`); rounds go in turn (A B A B),
+those after the first without the contenders that no goal is held against.
 Its count of images is held against the truth before its speed counts. A contender that cannot be installed, fails, or
 counts wrong is a line that says so. Results go to bench/results/compared.jsonl, with which `python -m bench.show`
 makes the README's table and charts. Misses are printed as MISSED, and make the exit code 1.
@@ -26,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.comparisons import COMPARISONS, KINDS, Comparison, missed, rate, ratios, wrong
+from bench.comparisons import COMPARISONS, KINDS, Comparison, missed, rate, ratios, right, wrong
 from bench.contenders import label
 from bench.contending import Job, contend, version_of
 from bench.inputs import Input, given
@@ -50,7 +51,7 @@ def compare(comparison: Comparison, args: argparse.Namespace) -> dict[str, Any]:
     ):
         for number in range(args.rounds):
             rounds.append({})
-            for one in names:
+            for one in taking_part(comparison, names, number):
                 earlier = rounds[0].get(one)
                 if earlier and earlier["failure"]:  # to fail may take an hour: once is enough
                     rounds[-1][one] = earlier
@@ -70,6 +71,12 @@ def compare(comparison: Comparison, args: argparse.Namespace) -> dict[str, Any]:
         "ratios": found,
         "missed": missed(comparison, rounds, found, goals=not args.quick),
     }
+
+
+def taking_part(comparison: Comparison, names: Sequence[str], number: int) -> list[str]:
+    """Who runs in round `number`: all in the first; later ours and those that a goal is held against."""
+    goals = {comparison.contenders[0], *(one.beside for one in comparison.goals)}
+    return [one for one in names if number == 0 or not comparison.goals or one in goals]
 
 
 def turn(
@@ -112,9 +119,9 @@ def show(comparison: Comparison, record: Mapping[str, Any]) -> None:
 
 def cells(name: str, record: Mapping[str, Any]) -> str:
     """One contender's numbers, or why there are none."""
-    runs = [one[name] for one in record["rounds"] if not one[name]["wrong"]]
+    runs = right(name, record["rounds"])
     if not runs:
-        return str(record["rounds"][-1][name]["wrong"])
+        return str(record["rounds"][0][name]["wrong"])
     speed = statistics.median(map(rate, runs))
     cpu = statistics.median(one["cpu"] / max(1, one["outcome"]["images"]) for one in runs) * 1e3
     memory = statistics.median(one["memory"] for one in runs) / 2**20

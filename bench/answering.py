@@ -8,6 +8,7 @@ for every contender. It logs as nginx does (`bench.exchanges`); a request that i
 client gives up, with the status 0.
 """
 
+import argparse
 import asyncio
 import json
 import math
@@ -149,4 +150,6 @@ def main(chosen: Serving) -> None:
 
 
 if __name__ == "__main__":
-    main(Serving(**json.loads(sys.argv[1])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", type=json.loads)
+    main(Serving(**parser.parse_args().what))

@@ -194,6 +194,11 @@ def wrong(run: Record, truth: int, slack: float = 0.0) -> str:
     return "" if right else f"{found:,} of {truth:,}"
 
 
+def right(name: str, rounds: Sequence[Round]) -> list[Record]:
+    """A contender's runs that count."""
+    return [one[name] for one in rounds if name in one and not one[name]["wrong"]]
+
+
 def times(kind: str, ours: Record, theirs: Record) -> float | None:
     """How many times as good ours is in one round; None where nobody measured it."""
     if kind == "rate":
@@ -217,7 +222,7 @@ def ratios(rounds: Sequence[Round], first: str) -> dict[str, dict[str, float]]:
 
 def _ratios(rounds: Sequence[Round], first: str, name: str, kind: str) -> Iterator[float]:
     for one in rounds:
-        if not any(one[each]["wrong"] for each in (first, name)):
+        if name in one and not any(one[each]["wrong"] for each in (first, name)):
             value = times(kind, one[first], one[name])
             if value is not None:
                 yield value

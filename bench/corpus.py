@@ -11,13 +11,13 @@ Texture is that of photographs: they are cuts of real ones (PHOTOS), or of scene
 with noise whose spectrum falls as that of nature does. PNG is what drawings come as: its cuts have few colours.
 """
 
+import argparse
 import io
 import json
 import math
 import os
 import random
 import shutil
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -152,9 +152,14 @@ def _natural(rng: np.random.Generator) -> "np.ndarray[tuple[int, int], np.dtype[
     return (shaped / shaped.std()).astype(np.float32)
 
 
-def main(folder: str, count: str = "1000", seed: str = "1", photos: str = "") -> None:
+def main() -> None:
     """Make them and tell what they are like."""
-    made = pictures(Path(folder), seed=int(seed), count=int(count), photos=Path(photos) if photos else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    for name, default in (("count", 1000), ("seed", 1)):
+        parser.add_argument(name, type=int, nargs="?", default=default)
+    parser.add_argument("photos", type=Path, nargs="?")
+    made = pictures(**vars(parser.parse_args()))
     sizes = np.array([one.bytes for one in made.pictures])
     sides = np.array([math.sqrt(one.width * one.height) for one in made.pictures])
     print(f"{len(sizes)} pictures in {made.folder}: median {np.median(sizes) / 1e3:.0f} KB, mean {sizes.mean() / 1e3:.0f} KB, sides around {np.median(sides):.0f} px")  # fmt: skip # noqa: E501
@@ -166,4 +171,4 @@ def main(folder: str, count: str = "1000", seed: str = "1", photos: str = "") ->
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

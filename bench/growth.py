@@ -43,6 +43,7 @@ from bench.resume import crawl_command  # noqa: E402
 from bench.site import SITES  # noqa: E402
 from bench.tiny import tiny_site  # noqa: E402
 from bench.tree import Watch, cpu_seconds  # noqa: E402
+from curator.units import counted  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "growth.jsonl"
 LATENCY_S = 0.2
@@ -201,7 +202,10 @@ def main() -> int:
         "hosts": hosts,
         "tls": tls,
     }
-    lines = [crawl(line) for name in args.only.split(",") for line in parts[name](cores, args.quick)]
+    lines = []
+    for line in (line for name in args.only.split(",") for line in parts[name](cores, args.quick)):
+        print(f"{line.part} {line.value:,} on {counted(line.cores, 'core')} ...", file=sys.stderr)
+        lines.append(crawl(line))
     show(lines)
     if args.quick:
         return 0

@@ -6,7 +6,7 @@ out: reading and parsing a list is measured elsewhere. Everything is written to 
 (on the disk of TMPDIR) with the ledger's own durability, and removed at the end.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Iterator
@@ -53,8 +53,11 @@ def measure(count: int, data: str | None) -> list[float]:
     return seconds
 
 
-def main(count: int) -> None:
+def main() -> None:
     """Measure both kinds of list."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("rows", type=int, nargs="?", default=5 * MILLION)
+    count = parser.parse_args().rows
     for name, data in (("bare URLs", None), (f"with {len(DATA)} bytes of columns", DATA)):
         seconds = measure(count, data)
         print(f"{name}: {count / sum(seconds):,.0f} rows/s over {count:,} rows")
@@ -64,4 +67,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5 * MILLION)
+    main()

@@ -25,9 +25,12 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from PIL import Image, ImageEnhance
 
+from curator.encoding import Encoding
 from curator.measure import MeasureSettings, measure
+from curator.measure_encode import measure_encode_batch
 from curator.phash import hash_lumas
-from curator.records import Measures
+from curator.records import Measures, Remade
+from curator.rules import Rules
 
 LANCZOS = Image.Resampling.LANCZOS
 SIDES = (320, 400, 500, 640, 800)
@@ -109,6 +112,19 @@ def measured(full_decode: bool) -> Kernel:
     return kernel
 
 
+def resized(side: int) -> Kernel:
+    """What a worker does with an image that is to be resized as well."""
+
+    def kernel(body: bytes) -> int:
+        [result] = measure_encode_batch(
+            [body], lambda index: None, MeasureSettings(), Rules(), Encoding(side)
+        )
+        assert isinstance(result, Remade), result
+        return int(result.measures.phash, 16)
+
+    return kernel
+
+
 KERNELS: dict[str, Kernel] = {
     "full": reduced(None, None),
     **{
@@ -118,6 +134,8 @@ KERNELS: dict[str, Kernel] = {
     },
     "measure": measured(full_decode=False),
     "measure full": measured(full_decode=True),
+    "resize 256": resized(256),
+    "resize 64": resized(64),
 }
 
 

@@ -1,6 +1,6 @@
 """A crawled dataset of any size, made in bulk: realistic in what `curate` reads of one, with known truth.
 
-    python -m bench.made FOLDER [ROWS] [SEED]
+    python -m bench.made FOLDER ROWS [SEED]
 
 Ledger, fixed settings, schema and Parquet files come from the writing side's own code. Left out are the links
 and verdicts of the ledger, which `curate` does not read where a crawl removed no duplicates. All shards are one
@@ -12,10 +12,10 @@ to four bits turned, and one host gave the same bytes for 40 of its URLs. Whatev
 follows from its digest, so that the same bytes have the same measures.
 """
 
+import argparse
 import io
 import json
 import os
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -223,5 +223,14 @@ def write_tar(file: BinaryIO, samples: int) -> int:
     return length
 
 
+def main() -> None:
+    """Make what the command line says, and print its truth."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("root", metavar="folder", type=Path)
+    parser.add_argument("count", metavar="rows", type=int)
+    parser.add_argument("seed", type=int, nargs="?", default=7)
+    print(json.dumps(make(**vars(parser.parse_args()))))
+
+
 if __name__ == "__main__":
-    print(json.dumps(make(Path(sys.argv[1]), *map(int, sys.argv[2:]))))
+    main()

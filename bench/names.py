@@ -7,6 +7,7 @@ library, which nobody but root can teach names: in their processes `bench/shim` 
 favours them, by what a look-up and the threads waiting for it cost.
 """
 
+import argparse
 import socket
 import struct
 import sys
@@ -68,6 +69,7 @@ def _serve(on: socket.socket) -> None:
 
 def main() -> None:
     """Serve until standard input ends."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as on:
         on.bind(("127.0.0.1", 0))
         on.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)  # a burst of questions is not lost

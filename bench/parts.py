@@ -7,10 +7,10 @@
 Prints JSON: seconds of wall time, and CPU seconds of all its processes.
 """
 
+import argparse
 import asyncio
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import cycle, islice
@@ -91,4 +91,10 @@ def _with_cpu(work: Callable[[], float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), *map(Path, sys.argv[4:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", choices=("kernel", "network", "disk"))
+    parser.add_argument("folder", metavar="photos", type=Path)
+    parser.add_argument("count", type=int)
+    parser.add_argument("urls", type=Path, nargs="?")
+    parser.add_argument("into", metavar="folder", type=Path, nargs="?")
+    main(**vars(parser.parse_args()))

@@ -1,15 +1,15 @@
 """What the way to a worker and back costs per image, with a kernel that does nothing.
 
-    python -m bench.pool [workers] [images per batch] [KiB per image]
+    python -m bench.pool [WORKERS] [IMAGES] [KIBIBYTES]     of a batch, of an image
 
 Three numbers, each per image: the time the event loop's thread computes, the wall time, and for comparison
 what pickling the same bodies takes, which is what an executor would do with them. Bias: bodies are the same
 few objects, so the copy reads them from the cache; and nothing else wants the loop.
 """
 
+import argparse
 import asyncio
 import pickle
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +47,7 @@ def below(pid: str) -> list[str]:
     return children + [grandchild for child in children for grandchild in below(child)]
 
 
-async def main(workers: int, images: int, kibibytes: int) -> None:
+async def measure(workers: int, images: int, kibibytes: int) -> None:
     """Measure and print."""
     batch = [[bytes(kibibytes << 10)] for _ in range(images)]
     began = time.perf_counter()
@@ -67,5 +67,13 @@ async def main(workers: int, images: int, kibibytes: int) -> None:
     print(f"pickle there and back: {pickled / images * 1e6:.1f} us per image")
 
 
+def main() -> None:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    for name, default in (("workers", 2), ("images", 32), ("kibibytes", 48)):
+        parser.add_argument(name, type=int, nargs="?", default=default)
+    asyncio.run(measure(**vars(parser.parse_args())))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(*map(int, sys.argv[1:] + ["2", "32", "48"][len(sys.argv) - 1 :])))
+    main()

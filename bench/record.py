@@ -34,16 +34,22 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def commit() -> str:
+    """The one that is measured; what was measured before, and written down, makes it no other."""
+    here = _git("rev-parse", "--short", "HEAD")
+    return here + "-dirty" * bool(
+        _git("status", "--porcelain", "--untracked=no", "--", ".", ":!bench/results")
+    )
+
+
 def environment(server: str) -> dict[str, Any]:
     """Where and with what it was measured."""
-    git = ["git", "-C", str(ROOT)]
-    described = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True)
     models = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
     ]
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": described.stdout.strip(),
+        "commit": commit(),
         "cpu": models[0].partition(": ")[2] if models else platform.machine(),
         "cores": cores(),
         "system": platform.platform(),
@@ -51,3 +57,7 @@ def environment(server: str) -> dict[str, Any]:
         "server": server,
         **{name: version(name) for name in PACKAGES},
     }
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()

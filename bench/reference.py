@@ -7,12 +7,12 @@ before the clock starts, so the reference pays neither for its start nor for mov
 numbers of different years are compared with it.
 """
 
+import argparse
 import io
 import json
 import multiprocessing
 import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,5 +76,9 @@ def decode_all(bodies: Sequence[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    held = [path.read_bytes() for path in photos(Path(sys.argv[1]))]
-    print(json.dumps(on_all_cores(decode_all, held, int(sys.argv[2]))))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("count", type=int)
+    given = parser.parse_args()
+    held = [path.read_bytes() for path in photos(given.photos)]
+    print(json.dumps(on_all_cores(decode_all, held, given.count)))

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.comparisons import COMPARISONS, Comparison, rate
+from bench.comparisons import COMPARISONS, Comparison, rate, right
 from bench.contenders import label
 
 ROOT = Path(__file__).parents[1]
@@ -43,14 +43,9 @@ def latest(records: Sequence[Record]) -> list[tuple[Comparison, Record]]:
     return found
 
 
-def right(name: str, record: Record) -> list[Record]:
-    """A contender's runs that count."""
-    return [one[name] for one in record["rounds"] if not one[name]["wrong"]]
-
-
 def median(name: str, record: Record, of: str) -> float:
     """Of the runs that count: `rate`, or `memory` in MiB."""
-    runs = right(name, record)
+    runs = right(name, record["rounds"])
     return statistics.median(rate(one) if of == "rate" else one["memory"] / 2**20 for one in runs)
 
 
@@ -59,8 +54,8 @@ def row(comparison: Comparison, record: Record, name: str) -> list[str]:
     first = comparison.contenders[0]
     work = f"{comparison.what}; {record['count']:,}" if name == first else ""
     by = f"{label(name)} {record['versions'][name]}".strip()
-    if not right(name, record):
-        return [work, by, record["rounds"][-1][name]["wrong"].replace("|", "/"), "", "", "", ""]
+    if not right(name, record["rounds"]):
+        return [work, by, record["rounds"][0][name]["wrong"].replace("|", "/"), "", "", "", ""]
     speed = f"{median(name, record, 'rate'):,.0f} {comparison.unit}"
     if name == first:
         return [work, f"**{by}**", speed, "", "", f"{median(name, record, 'memory'):.0f} MiB", ""]
@@ -116,7 +111,8 @@ def about(records: Sequence[Record]) -> str:
     commits = dict.fromkeys(one["environment"]["commit"] for one in records)
     return (
         f"{where['cpu']}, {where['cores']} cores, Python {where['python']}, {where['at'][:10]}, commit"
-        f" {' and '.join(commits)}; {' or '.join(map(str, rounds))} rounds in turn, seed {records[-1]['seed']}."
+        f" {' and '.join(commits)}; {' or '.join(map(str, rounds))} rounds in turn, seed {records[-1]['seed']};"
+        " who no goal is held against ran in the first only."
         " “Ours is” tells how many times as fast it is, and how many times its memory and CPU seconds the other needs:"
         " medians of the rounds' ratios, so not quite the ratio of the medians of speed. “While steady” is between"
         " the 20th and the 80th hundredth of the answers, by the server's clock."
@@ -131,7 +127,7 @@ def _tail(comparison: Comparison, record: Record) -> str:
     tails = {
         label(name): statistics.median(one["tail"] for one in runs)
         for name in record["rounds"][0]
-        if (runs := [one for one in right(name, record) if "tail" in one])
+        if (runs := [one for one in right(name, record["rounds"]) if "tail" in one])
     }
     told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in tails.items())
     return f"From the request for the last URL to the end ({comparison.what}; goal {comparison.tail:g} s): {told}."
@@ -165,7 +161,7 @@ def chart(kind: str, found: Sequence[tuple[Comparison, Record]], path: Path) -> 
     figure = Figure(figsize=(10, 0.36 * sum(heights) + 0.7 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), 2, squeeze=False, sharey="row", height_ratios=heights)
     for (comparison, record), (speed, memory) in zip(shown, axes, strict=True):
-        names = [name for name in record["rounds"][0] if right(name, record)]
+        names = [name for name in record["rounds"][0] if right(name, record["rounds"])]
         for side, of in ((speed, "rate"), (memory, "memory")):
             values = [median(name, record, of) for name in names]
             colours = [OURS if name == comparison.contenders[0] else OTHERS for name in names]

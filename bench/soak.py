@@ -38,7 +38,7 @@ _A_SECOND = 4_000  # URLs, more than any crawl here gets through
 
 def main() -> None:
     """Soak, and write down what was seen."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--files", type=int, default=100_000)

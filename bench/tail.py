@@ -65,7 +65,7 @@ def measured(setting: Setting, count: int, seed: int) -> dict[str, Any]:
             (folder / "out").mkdir()
             job = Job("crawl", str(site.write(folder / "urls.txt")), str(folder / "out"), count, options)
             run = contend(setting.contender, job, LIMIT_S)
-            exchanges = read(site.log, run.began)
+        exchanges = read(site.log, run.began)  # whole once the server has ended
     if run.outcome is None or not exchanges:
         return {"failure": run.failure or "asked for nothing"}
     last, ended = last_begun(exchanges) - run.began, run.seconds
@@ -116,6 +116,10 @@ def main() -> int:
     for seed in range(rounds):  # in turn: what else the machine does hits all alike
         for one, line in zip(settings, lines, strict=True):
             line["rounds"].append(measured(one, urls, seed))
+            print(
+                f"round {seed + 1} of {rounds}: {told(line | {'rounds': line['rounds'][-1:]})}",
+                file=sys.stderr,
+            )
     print(
         "seconds until half and 99 % were answered, the last URL was asked for, the last exchange closed, the end; tail"
     )

@@ -7,6 +7,7 @@ Its log is that of the other servers (`bench.exchanges`), with a line for each r
 else than a picture is answered 404: robots.txt, too, so that everything is allowed.
 """
 
+import argparse
 import asyncio
 import io
 import struct
@@ -110,5 +111,9 @@ async def _serve(log: TextIO, latency: float) -> None:
 
 
 if __name__ == "__main__":
-    with Path(sys.argv[1]).open("w", buffering=1) as file:
-        uvloop.run(_serve(file, float(sys.argv[2])))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("log", type=Path)
+    parser.add_argument("latency", type=float, nargs="?", default=0.0)
+    given = parser.parse_args()
+    with given.log.open("w", buffering=1) as file:
+        uvloop.run(_serve(file, given.latency))

@@ -18,6 +18,7 @@ _GUESSED = 0.25  # seconds of a worker's time that the guess counts for
 _KEPT = 0.98  # of the workers' pace so far, when a batch is done: the last fifty count
 _WEIGHT = 1 / 64  # of one exchange in what exchanges are usually like
 _LATENCY = 0.05  # seconds of an exchange, until there are measures
+_LONGEST = 1.0  # second of an exchange that counts: what takes longer is bounded by `--concurrency` anyway
 
 
 class Ahead:
@@ -43,7 +44,7 @@ class Ahead:
         self._young.pop(uid, None)
         self._share += _WEIGHT * (body - self._share)
         if body:
-            self._latency += _WEIGHT * (seconds - self._latency)
+            self._latency += _WEIGHT * (min(seconds, _LONGEST) - self._latency)
 
     def measured(self, images: int, seconds: float) -> None:
         """A batch came back from the workers; `seconds` of their time, added up, since the last one did."""

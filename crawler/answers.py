@@ -12,6 +12,7 @@ from crawler.leases import Lease, Leases
 from crawler.retry import parse_retry_after
 from crawler.urls import BadUrl, join
 from crawler.verdict import Refused, status_reason
+from crawler.wire import Answer
 from curator.formats import HEAD_BYTES, refuse
 from curator.reasons import Reason
 from curator.tasks import paused
@@ -28,9 +29,7 @@ class Bodies:
         """`leases` must be made for bodies of `max_bytes`."""
         self._leases, self._max_bytes = leases, max_bytes
 
-    async def lease(
-        self, clock: asyncio.Timeout, response: aiohttp.ClientResponse, length: int | None
-    ) -> Lease:
+    async def lease(self, clock: asyncio.Timeout, response: Answer, length: int | None) -> Lease:
         """The memory that a body of `length` bytes begins with; None: of unknown length."""
         size = min(_GROWTH if length is None else length, self._max_bytes)
         lease = self._leases.try_take(size)
@@ -40,7 +39,7 @@ class Bodies:
         return lease
 
     async def read(
-        self, clock: asyncio.Timeout, response: aiohttp.ClientResponse, lease: Lease
+        self, clock: asyncio.Timeout, response: Answer, lease: Lease
     ) -> tuple[tuple[bytes, ...], int]:
         """Read an image to its end, in pieces. Raises Refused as soon as it is none or too long."""
         chunks: list[bytes] = []
@@ -60,7 +59,7 @@ class Bodies:
             judge_head(chunks, response)
         return tuple(chunks), size
 
-    async def start(self, clock: asyncio.Timeout, response: aiohttp.ClientResponse, most: int) -> bytes:
+    async def start(self, clock: asyncio.Timeout, response: Answer, most: int) -> bytes:
         """The first `most` bytes of a text, or of `max_bytes`."""
         most = min(most, self._max_bytes, response.content_length or most)
         body = bytearray()
@@ -71,9 +70,7 @@ class Bodies:
             end.check()
         return bytes(body[:most])
 
-    async def _grow(
-        self, clock: asyncio.Timeout, response: aiohttp.ClientResponse, lease: Lease, size: int
-    ) -> None:
+    async def _grow(self, clock: asyncio.Timeout, response: Answer, lease: Lease, size: int) -> None:
         if size > self._max_bytes:
             raise Refused(Reason.TOO_MANY_BYTES, f"more than {self._max_bytes} bytes")
         to = min(size + _GROWTH, self._max_bytes)
@@ -85,7 +82,7 @@ class Bodies:
 class End:
     """How a body ended. aiohttp takes any end of a connection for the end of a body without a length."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: Answer) -> None:
         """Made before the body is read: later the connection is not the response's any more."""
         self._protocol: ResponseHandler | None = None
         framed = response.content_length is not None or "Transfer-Encoding" in response.headers
@@ -98,7 +95,7 @@ class End:
             raise lost
 
 
-def judge_head(chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
+def judge_head(chunks: list[bytes], response: Answer) -> None:
     """Go on when the first bytes are an image's. Raises Refused."""
     head = b"".join(chunk[:HEAD_BYTES] for chunk in chunks)[:HEAD_BYTES]
     if not head:
@@ -112,7 +109,7 @@ def judge_head(chunks: list[bytes], response: aiohttp.ClientResponse) -> None:
     raise Refused(*refusal)
 
 
-async def drain(response: aiohttp.ClientResponse) -> None:
+async def drain(response: Answer) -> None:
     """Read a short body that nobody wants, so that its connection can serve again."""
     left = _DRAIN_BYTES
     if (response.content_length or 0) > left:
@@ -123,7 +120,7 @@ async def drain(response: aiohttp.ClientResponse) -> None:
                 left -= len(chunk)
 
 
-def close(response: aiohttp.ClientResponse) -> None:
+def close(response: Answer) -> None:
     """Drop the connection of a body not read to its end; one that was is back in the pool already."""
     if response.closed:
         return
@@ -135,7 +132,7 @@ def close(response: aiohttp.ClientResponse) -> None:
 
 
 @contextmanager
-def stopped(clock: asyncio.Timeout, response: aiohttp.ClientResponse) -> Iterator[None]:
+def stopped(clock: asyncio.Timeout, response: Answer) -> Iterator[None]:
     """Stop the clocks of an exchange, and its socket, while we wait for something of our own."""
     connection = response.connection
     protocol = connection.protocol if connection is not None else None
@@ -149,13 +146,13 @@ def stopped(clock: asyncio.Timeout, response: aiohttp.ClientResponse) -> Iterato
                 protocol.resume_reading()
 
 
-def refused_status(response: aiohttp.ClientResponse) -> Refused:
+def refused_status(response: Answer) -> Refused:
     """What a status that brings no image comes to, with the wait that the server asks for."""
     retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
     return Refused(status_reason(response.status), response.reason or "", retry_after)
 
 
-def location(base: str, response: aiohttp.ClientResponse) -> str:
+def location(base: str, response: Answer) -> str:
     """Where a redirect from `base` leads. Raises Refused where it leads nowhere."""
     try:
         return join(base, response.headers.get("Location"))

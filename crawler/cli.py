@@ -8,7 +8,7 @@ import gc
 import os
 import sys
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from click_default_group import DefaultGroup
 from crawler.settings import Settings
 from curator.encoding import FORMATS, RESIZE_MODES
 from curator.errors import Interrupted
-from curator.flags import Names, Setting, Size, added, ended
+from curator.flags import Names, Setting, Size, added, ended, importing
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 setting = Setting(DEFAULTS)
@@ -146,18 +146,34 @@ def run(
     """Crawl lists into a dataset, or continue one."""
     from curator.pool import prepare
 
-    if not given["no_decode"]:
-        # it imports beside us: what follows takes half a second
-        prepare(["curator.measure", *_OURS])
+    no_decode = given["no_decode"]
+    if not (_stored_no_decode(out or Path(paths[0])) if no_decode is None else no_decode):
+        prepare(["curator.measure", *_OURS])  # it imports beside us: what follows takes half a second
     # Arrow's usual allocator takes twice as much to seal a shard, and keeps it
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    from rich.console import Console
+    with importing():
+        from rich.console import Console
 
-    from crawler.command import Terminal, run_crawl
+        from crawler.command import Terminal, run_crawl
 
     named = {name: value for name, value in given.items() if value is not None and value != ()}
     terminal = Terminal(Console(highlight=False), quiet, as_json)
     sys.exit(run_crawl(paths, out, ledger, terminal, named))
+
+
+def _stored_no_decode(data: Path) -> bool:
+    """Whether a crawl of `data` decodes nothing unless told to; read without the imports that opening it takes."""
+    ledger = data / "ledger.sqlite"
+    if not os.path.isfile(ledger):  # noqa: PTH113 - a list may have a name that no path can have
+        return False
+    import sqlite3
+
+    try:
+        with closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            found = db.execute("SELECT value ->> 'no_decode' FROM meta WHERE key = 'settings'").fetchone()
+    except sqlite3.Error:  # whatever is wrong with it is told when it is opened
+        return False
+    return bool(found and found[0])
 
 
 @_group.command()

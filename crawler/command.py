@@ -86,8 +86,17 @@ def which(paths: Sequence[str], out: Path | None) -> tuple[tuple[str, ...], Path
         raise UsageError(
             f"{paths[0]}: no list, no dataset, and no command (those are: crawl status DATA, crawl demo)."
         )
+    datasets = [path for path in paths if path != "-" and is_dataset(Path(path))]
+    if len(datasets) > 1:
+        raise UsageError(f"{' and '.join(datasets)} are datasets: continue one at a time.")
+    if datasets:
+        lists = shlex.join(path for path in paths if path != datasets[0])
+        raise UsageError(
+            f"{datasets[0]} is a dataset. To crawl more lists into it, name it with --out: "
+            f"crawl {lists} --out {shlex.quote(datasets[0])}"
+        )
     raise UsageError(
-        f"Where should the images go? crawl {' '.join(paths)} --out data/  "
+        f"Where should the images go? crawl {shlex.join(paths)} --out data/  "
         "(without --out, the one argument is a dataset to continue)"
     )
 

@@ -25,7 +25,8 @@ _SLICES = 64
 _UIDS = 1 << 128
 # nothing here comes from outside but the two bounds
 _SLICE = f"""
-    SELECT f.state, l.url, coalesce(v.http_status, 0), coalesce(f.attempts, 0) < {MOST_ATTEMPTS}
+    SELECT f.state, coalesce(nullif(v.final_url, ''), l.url), coalesce(v.http_status, 0),
+           coalesce(f.attempts, 0) < {MOST_ATTEMPTS}
     FROM frontier f JOIN links l ON l.id = f.link LEFT JOIN verdicts v ON v.uid = f.uid
     WHERE f.uid >= ? AND f.uid < ? AND f.state > {WAITING}
 """  # noqa: S608
@@ -33,7 +34,7 @@ _SLICE = f"""
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What became of one host's links."""
+    """What became of the links that ended at one host: that of the last redirect."""
 
     name: str  # "" holds the URLs that name none
     saved: int

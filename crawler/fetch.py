@@ -1,8 +1,8 @@
 """The network: one link becomes one whole body, one Reason, or the link that a redirect leads to. The only
 module that opens sockets.
 
-One session, one TLS context, one pool of connections kept alive. aiohttp's own limits, redirects, cookies,
-decompression and proxies are off: each of them would decide something that is ours to decide.
+One TLS context, one pool of connections kept alive (`crawler.wire` asks over them). No limits, redirects, cookies,
+decompression or proxies of aiohttp's: each of them would decide something that is ours to decide.
 
 Three clocks, each of which starts when its step really starts:
 - connect: DNS has one, and connecting with its TLS handshake has one of the same length;
@@ -16,8 +16,8 @@ The first bytes alone tell an image from anything else, whatever Content-Type an
 (plain images labelled "gzip" exist, and bodies are never decompressed). An empty body, or a compressed
 one, is `bad_response`: it may be whole the next time. For the rest see `crawler.verdict`.
 
-A kept connection that its server has closed in between is no failure: aiohttp sends an idempotent request
-once more when the connection breaks before an answer.
+A kept connection that its server has closed in between is no failure: the request goes out once more when the
+connection breaks before an answer.
 """
 
 import asyncio
@@ -42,15 +42,14 @@ from crawler.robots_cache import Kept, Origin, RobotsCache
 from crawler.tls import tls_context
 from crawler.urls import prepare
 from crawler.verdict import REDIRECTS, WITH_BODY, Refused, clean, explain, judged, translate
+from crawler.wire import Answer, Wire
 from curator.reasons import Reason
 from curator.tasks import in_thread
 
 T = TypeVar("T")
 
-_BUFFER = 64 << 10  # aiohttp pauses a socket at twice this; the part of a body that no lease covers
 _KEEP_ALIVE_S = 5.0  # an idle TLS connection holds 190 KiB: with many hosts, all of so many seconds add up
-_HEADER_BYTES = 32 << 10  # of one header line; some CDNs exceed aiohttp's default of 8 KiB
-_ROBOTS_HEADERS = {"Accept": "text/plain, */*;q=0.5"}
+_ROBOTS_HEADERS = (("Accept", "text/plain, */*;q=0.5"),)
 _NOWHERE_TO_BE_HAD = frozenset({Reason.FORBIDDEN_ADDRESS, Reason.NO_SUCH_HOST})
 _ROBOTS_REDIRECTS = 5  # RFC 9309 2.3.1.2
 _MUCH = 32 << 10  # bytes of rules whose reading takes so long that others would wait for it
@@ -66,7 +65,6 @@ class Fetcher:
         self._settings, self._note = settings, note
         self._bodies = Bodies(leases, settings.max_bytes)
         self._rules = AddressRules(settings.allow_net)
-        self._own_headers = settings.headers or None
 
     async def __aenter__(self) -> Self:
         """Open the session. Raises UsageError when the CA file cannot be used."""
@@ -80,22 +78,13 @@ class Fetcher:
             keepalive_timeout=_KEEP_ALIVE_S,
             socket_factory=self._guarded_socket,
         )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            headers={"User-Agent": chosen.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
-            timeout=aiohttp.ClientTimeout(
-                connect=2 * chosen.connect_timeout,  # DNS and connecting; a name's further addresses included
-                sock_connect=chosen.connect_timeout,
-                sock_read=chosen.stall_timeout,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            requote_redirect_url=False,
-            trust_env=False,
-            read_bufsize=_BUFFER,
-            max_line_size=_HEADER_BYTES,
-            max_field_size=_HEADER_BYTES,
+        timeout = aiohttp.ClientTimeout(
+            connect=2 * chosen.connect_timeout,  # DNS and connecting; a name's further addresses included
+            sock_connect=chosen.connect_timeout,
+            sock_read=chosen.stall_timeout,
         )
+        usual = ("User-Agent", chosen.user_agent), ("Accept", "image/*"), ("Accept-Encoding", "identity")
+        self._wire = Wire(connector, usual, timeout)
         self._now = asyncio.get_running_loop().time
         self._permission = self._permissions() if chosen.opt_outs else None
         return self
@@ -109,7 +98,7 @@ class Fetcher:
         """Close every connection."""
         if self._permission is not None:
             await self._permission.robots.close()
-        await self._session.close()
+        await self._wire.close()
         await self._resolver.close()
 
     @property
@@ -163,9 +152,7 @@ class Fetcher:
         """
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                close(
-                    await self._session.get(prepare(url).url.with_path("/robots.txt"), allow_redirects=False)
-                )
+                close(await self._wire.get(prepare(url)._replace(path="/robots.txt")))
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
         return True
@@ -179,9 +166,7 @@ class Fetcher:
             attempt.gap = await self._permission.to_begin(target, attempt.clock, attempt.patience)
             attempt.patience -= self._now() - began
         listed = link.way is None or target.origin == prepare(link.url).origin
-        response = await self._session.get(
-            target.url, allow_redirects=False, headers=self._own_headers if listed else None
-        )
+        response = await self._wire.get(target, self._settings.headers if listed else ())
         attempt.status = response.status
         try:
             await self._may_read(attempt, response)
@@ -191,7 +176,7 @@ class Fetcher:
         finally:
             close(response)
 
-    async def _moved(self, attempt: Attempt, response: aiohttp.ClientResponse) -> Moved:
+    async def _moved(self, attempt: Attempt, response: Answer) -> Moved:
         """The link that a redirect leads to."""
         link = attempt.link
         target = judged(location(link.asked, response), self._rules)
@@ -200,10 +185,10 @@ class Fetcher:
             raise Refused(Reason.TOO_MANY_REDIRECTS, f"to {target.url}")
         await drain(response)
         left = (attempt.clock.when() or 0.0) - self._now()
-        way = Way(str(target.url), link.home, hops, left, attempt.patience)
-        return Moved(link, replace(link, host=target.host, way=way), attempt.gap)
+        way = Way(target.url, link.home, hops, left, attempt.patience)
+        return Moved(link, link._replace(host=target.host, way=way), attempt.gap)
 
-    async def _may_read(self, attempt: Attempt, response: aiohttp.ClientResponse) -> None:
+    async def _may_read(self, attempt: Attempt, response: Answer) -> None:
         """Heed what the headers of an answer say, on the way as at its end. Raises Refused."""
         if self._permission is None or response.status not in REDIRECTS | WITH_BODY:
             return
@@ -233,7 +218,7 @@ class Fetcher:
         for _ in range(_ROBOTS_REDIRECTS + 1):
             attempt.final_url, attempt.status = url, 0
             target = judged(url, self._rules)
-            response = await self._session.get(target.url, allow_redirects=False, headers=_ROBOTS_HEADERS)
+            response = await self._wire.get(target, _ROBOTS_HEADERS)
             attempt.status = response.status
             try:
                 if response.status not in REDIRECTS:
@@ -244,7 +229,7 @@ class Fetcher:
                 close(response)
         return ALLOWED
 
-    async def _read_robots(self, attempt: Attempt, response: aiohttp.ClientResponse) -> Robots:
+    async def _read_robots(self, attempt: Attempt, response: Answer) -> Robots:
         assert self._permission is not None
         body = b""
         if 200 <= response.status < 300:
@@ -257,7 +242,7 @@ class Fetcher:
             raise refused_status(response)
         return found
 
-    async def _receive(self, attempt: Attempt, response: aiohttp.ClientResponse) -> Fetched:
+    async def _receive(self, attempt: Attempt, response: Answer) -> Fetched:
         """Turn the answer to the last request into a body."""
         if response.status not in WITH_BODY:
             attempt.clock.reschedule(None)  # it is judged: draining cannot make it a timeout any more

@@ -78,6 +78,7 @@ class Instruments:
             leased=self._leases.used,
             memory=settings.memory,
             workers=self._pool.workers,
+            undecoded=settings.no_decode,
             workers_busy=self._workers_busy,
             restarts=self._pool.restarts,
             loop_busy=self._loop_busy,

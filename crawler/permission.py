@@ -12,20 +12,13 @@ from multidict import CIMultiDictProxy
 from crawler.opt_outs import RESERVATION, TAG, opted_out
 from crawler.records import Failed
 from crawler.robots import Matchers, product
-from crawler.robots_cache import SAYS_NOTHING, Known, RobotsCache
+from crawler.robots_cache import SAYS_NOTHING, UNREACHED, Known, RobotsCache
 from crawler.urls import Target
 from crawler.verdict import Refused
 from curator.reasons import Reason
 from curator.tasks import paused
 
 _SHORT_S = 2.0  # a wait that is not worth giving the slot up
-# these are of a whole origin: a link of it would have come to the same
-_OF_THE_ORIGIN = frozenset(
-    {
-        *(Reason.NO_SUCH_HOST, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TLS_CERTIFICATE),
-        Reason.FORBIDDEN_ADDRESS,
-    }
-)
 
 
 class NotYet(Exception):
@@ -60,7 +53,7 @@ class Permission:
                 known = await self._learn(target, patience)
         if isinstance(known.found, Failed):
             raise _unreachable(known.found, known.until - self._now())
-        if known.found.rules and (rule := self._matchers.refusal(known.found, str(target.url))):
+        if known.found.rules and (rule := self._matchers.refusal(known.found, target.url)):
             raise Refused(Reason.ROBOTS_TXT, rule)
         gap = min(known.found.gap, self._max_wait)
         if least := max(gap, self._delay):
@@ -105,7 +98,7 @@ class Permission:
 def _unreachable(failed: Failed, again: float) -> Refused:
     """What a link comes to when its origin's robots.txt cannot be had, for another `again` seconds."""
     elsewhere = failed.final_url if failed.final_url != failed.link.url else ""
-    if failed.reason in _OF_THE_ORIGIN and not elsewhere:
+    if failed.reason in UNREACHED and not elsewhere:
         return Refused(failed.reason, failed.detail)
     status = failed.http_status if failed.reason in SAYS_NOTHING else 0  # else it is of what broke off
     what = " ".join(filter(None, (elsewhere, str(status or failed.reason), failed.detail)))

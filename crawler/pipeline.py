@@ -39,8 +39,6 @@ from curator.dataset.writer import Totals, Writer, read_totals
 from curator.duplicates import DuplicateIndex
 from curator.fixed import Fixed
 from curator.hashing import Hasher
-from curator.measure import MeasureSettings, measure_batch
-from curator.measure_encode import measure_encode_batch
 from curator.pool import BatchKernel, WorkerPool
 from curator.reasons import Reason
 from curator.records import Measured, Unmeasured
@@ -237,6 +235,10 @@ async def _run_stages(
 
 
 def _measuring_pool(settings: Settings, fixed: Fixed) -> WorkerPool[Measured]:
+    # Pillow comes with them, which a crawl that decodes nothing does without
+    from curator.measure import MeasureSettings, measure_batch
+    from curator.measure_encode import measure_encode_batch
+
     measuring, encoding = MeasureSettings(fixed.max_pixels, fixed.full_decode), fixed.encoding()
     kernel: BatchKernel[Any] = partial(measure_batch, settings=measuring)
     if encoding.asked:

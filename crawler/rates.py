@@ -84,7 +84,8 @@ def bottleneck(previous: Snapshot, current: Snapshot) -> str:
     if current.writer_busy >= BUSY:
         return f"disk: the writer is {current.writer_busy:.0%} busy"
     if current.workers_busy >= BUSY:
-        return f"decoding: {_workers(current)} {current.workers_busy:.0%} busy"
+        what = "hashing: the thread is" if current.undecoded else f"decoding: {_workers(current)}"
+        return f"{what} {current.workers_busy:.0%} busy"
     if min(_memory(previous), _memory(current)) >= BUSY:
         return f"memory: bodies wait for --memory ({size(current.leased)} of {size(current.memory)} in use)"
     if current.loop_busy >= BUSY:

@@ -1,7 +1,10 @@
-"""The small frozen records that travel through a crawl."""
+"""The small frozen records that travel through a crawl.
+
+Those of every image are named tuples, which are made in a quarter of the time of a frozen dataclass.
+"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from curator.reasons import Reason
 
@@ -20,8 +23,7 @@ class Way:
     patience: float  # that it may still wait for a robots.txt
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """One URL drawn from the ledger, to be fetched once now."""
 
     uid: bytes  # 16 bytes: BLAKE2b of the URL as listed
@@ -43,8 +45,7 @@ class Link:
         return self.host if self.way is None else self.way.home
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """A whole body with its share of --memory still leased."""
 
     link: Link

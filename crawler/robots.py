@@ -51,7 +51,10 @@ ALLOWED = Robots()
 
 @dataclass(slots=True)
 class RobotsCounts:
-    """Requests for robots.txt of this process. Links that wait for the same one are one request."""
+    """Requests for robots.txt of this process. Links that wait for the same one are one request.
+
+    One that found no connection was never sent, and is not counted once it has ended.
+    """
 
     asked: int = 0
     failed: int = 0  # of those that have ended, the ones that nothing came of

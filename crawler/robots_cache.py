@@ -30,6 +30,13 @@ _LONGEST = 600.0  # that a Retry-After is heeded here
 _DAY = 86_400.0
 _ROOM = 64 << 20  # bytes
 _ENTRY = 500  # bytes that an origin takes beside its rules
+# no connection, so nothing was sent: a link of the origin would have come to the same
+UNREACHED = frozenset(
+    {
+        *(Reason.NO_SUCH_HOST, Reason.DNS, Reason.CONNECT, Reason.TLS, Reason.TLS_CERTIFICATE),
+        Reason.FORBIDDEN_ADDRESS,
+    }
+)
 SAYS_NOTHING = frozenset({Reason.HTTP_429, Reason.HTTP_5XX, Reason.HTTP_OTHER})  # and yet is an answer
 
 
@@ -126,5 +133,8 @@ class RobotsCache:
         finally:
             self.counts.under_way -= 1
             del self._flying[origin]
-        self.counts.failed += isinstance(found, Failed)
+        if isinstance(found, Failed) and found.reason in UNREACHED:
+            self.counts.asked -= 1
+        else:
+            self.counts.failed += isinstance(found, Failed)
         return self._kept.put(origin, found, began, self._now())

@@ -205,7 +205,7 @@ class Settings:
             nameservers=self.nameservers(),
         )
 
-    def tls(self) -> "SSLContext":
+    def tls(self) -> "SSLContext | bool":
         """Whom to trust. Raises UsageError where --ca-file cannot be used."""
         from crawler.tls import tls_context
 

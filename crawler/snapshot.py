@@ -41,6 +41,7 @@ class Snapshot:
     leased: int  # bytes of --memory in use
     memory: int
     workers: int
+    undecoded: bool  # images are stored without decoding: one thread hashes them
     workers_busy: float  # share of the workers that are measuring, 0 to 1, lately
     restarts: int  # workers that died and were replaced
     loop_busy: float  # share of the time the event loop was using its core, 0 to 1, lately

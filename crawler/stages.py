@@ -88,7 +88,8 @@ class Stages:
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None  # for when something may begin that may not now
+        self._alarm: asyncio.TimerHandle | None = None  # for when something may begin that may not now...
+        self._wakes_at: float | None = None  # ... until then
         self._failing = FailureShare(most_failing)
         self.gave_up = False  # since nearly all verdicts were failures
         hands = Hands(
@@ -145,16 +146,8 @@ class Stages:
         """Begin exchanges while there is a link, a slot and room for what it will bring."""
         while not self._stopping:
             self._go.clear()
-            now = time.monotonic()
-            while self._may_begin(now):
-                link = self._frontier.take(now)
-                if link is None:
-                    self._set_alarm(self._frontier.wakes_at, now)
-                    break
-                self.uncommitted += link.way is None  # else it was counted when it began
-                self.contact.began(now)
-                self._ahead.began(link.uid, now)
-                stages.create_task(self._fetch(link))
+            while (link := self._take()) is not None:
+                stages.create_task(self._fetch_on(link))
             self._stock.taken()
             if self._stock.ended:
                 return
@@ -162,22 +155,39 @@ class Stages:
                 self.contact.look()
             await self._go.wait()
 
-    def _may_begin(self, now: float) -> bool:
-        """Whether there is a slot, and use for what an exchange will bring."""
-        if self._frontier.in_flight >= self._concurrency or self.uncommitted >= self.bound:
-            return False
+    def _take(self) -> Link | None:
+        """The link whose exchange begins now, if there is one, a slot, and use for what it will bring."""
+        now = time.monotonic()
+        if self._stopping or self._frontier.in_flight >= self._concurrency or self.uncommitted >= self.bound:
+            return None
         if self._ahead.enough(self.judging.held, now):
             self._set_alarm(self._ahead.ages_at, now)
-            return False
-        return self.contact.lets_begin(now)
+            return None
+        if not self.contact.lets_begin(now):
+            return None
+        link = self._frontier.take(now)
+        if link is None:
+            self._set_alarm(self._frontier.wakes_at, now)
+            return None
+        self.uncommitted += link.way is None  # else it was counted when it began
+        self.contact.began(now)
+        self._ahead.began(link.uid, now)
+        return link
 
     def _set_alarm(self, wakes_at: float | None, now: float) -> None:
         """Look again then: a host that waits may be served, or what was expected has not come."""
+        if wakes_at == self._wakes_at:
+            return
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         if wakes_at is not None:
-            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._go.set)
+            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._wake)
+        self._wakes_at = wakes_at
+
+    def _wake(self) -> None:
+        self._wakes_at = None
+        self._go.set()
 
     async def _drain(self) -> None:
         """Wait until all that was begun is durable; what waits where a redirect has led it, was not."""
@@ -189,6 +199,15 @@ class Stages:
             self._writer.hurry()
             if self.uncommitted:
                 await self._idle.wait()
+
+    async def _fetch_on(self, first: Link) -> None:
+        """Fetch a link, and on its end the next that may begin: a task for each would cost more."""
+        link: Link | None = first
+        while link is not None:
+            await self._fetch(link)
+            link = self._take()
+            if link is None or (self._frontier.open_hosts and self._frontier.in_flight < self._concurrency):
+                self._go.set()  # there is room for more than one, or for none
 
     async def _fetch(self, link: Link) -> None:
         began = time.monotonic()
@@ -209,7 +228,6 @@ class Stages:
             self.attempts += 1
         for host in {link.host, link.home}:
             self._stock.released(host)
-        self._go.set()
         if self._stopping:
             self._idle.set()  # what is held may be all that is left
         if isinstance(result, Fetched):

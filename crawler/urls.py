@@ -37,8 +37,10 @@ class BadUrl(Exception):
 class Target(NamedTuple):
     """One URL, ready to be sent."""
 
-    url: URL  # exactly what is sent, never quoted again
+    url: str  # exactly what is sent, never quoted again
     scheme: str  # "http" or "https"
+    netloc: str  # host and port as they stand in the URL, a default port left out
+    path: str  # what stands on the request line: path and query
     host: str  # lower case ASCII, no brackets, no trailing dot
     port: int
     address: Address | None  # the one that the host spells, None for a name
@@ -60,14 +62,13 @@ def prepare(url: str) -> Target:
     split = _SPLIT.match(url)
     if split is None:
         raise BadUrl("not an http or https URL")
-    scheme, authority, rest = split[1].lower(), split[2], split[3]
-    host, port = _authority(authority, DEFAULT_PORTS[scheme])
+    scheme, netloc, host, port, address = _origin(split[1], split[2])
+    rest = split[3]
     if not _PLAIN.fullmatch(rest):
         rest = _quote(rest)
-    name, address = _judged(host)
-    shown = host if address is None else f"[{name}]" if ":" in name else name
-    netloc = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
-    return Target(URL(f"{scheme}://{netloc}{rest}", encoded=True), scheme, name, port, address)
+    if rest.startswith("?"):
+        rest = f"/{rest}"
+    return Target(f"{scheme}://{netloc}{rest}", scheme, netloc, rest or "/", host, port, address)
 
 
 def host_of(url: str) -> str:
@@ -95,6 +96,17 @@ def join(base: str, location: str | None) -> str:
         raise BadUrl(f"Location: {error}") from error
 
 
+@lru_cache(16_384)
+def _origin(scheme: str, authority: str) -> tuple[str, str, str, int, Address | None]:
+    """Scheme, netloc, host, port and address of a target, from what stands before its path."""
+    scheme = scheme.lower()
+    host, port = _authority(authority, DEFAULT_PORTS[scheme])
+    name, address = _judged(host)
+    shown = host if address is None else f"[{name}]" if ":" in name else name
+    netloc = shown if port == DEFAULT_PORTS[scheme] else f"{shown}:{port}"
+    return scheme, netloc, name, port, address
+
+
 def _authority(authority: str, default: int) -> tuple[str, int]:
     """Split what stands between // and the path into an ASCII host (brackets kept) and a port."""
     if "@" in authority:
@@ -109,7 +121,6 @@ def _authority(authority: str, default: int) -> tuple[str, int]:
     return host, port
 
 
-@lru_cache(16_384)
 def _judged(host: str) -> tuple[str, Address | None]:
     """The canonical name of a host, and its address if it spells one."""
     try:

@@ -247,7 +247,7 @@ def _queues(snapshot: Snapshot) -> Text:
 
 def _work(snapshot: Snapshot) -> str:
     parts = [
-        f"{snapshot.workers} measuring, {snapshot.workers_busy:.0%} busy",
+        f"{'hashing' if snapshot.undecoded else f'{snapshot.workers} measuring'}, {snapshot.workers_busy:.0%} busy",
         f"writer {snapshot.writer_busy:.0%} busy",
         f"{counted(snapshot.shards, 'shard')} sealed, {size(snapshot.stored)}",
     ]

@@ -15,7 +15,7 @@ import click
 from click_default_group import DefaultGroup
 
 from curator.encoding import FORMATS, RESIZE_MODES, Encoding
-from curator.errors import Interrupted
+from curator.errors import Interrupted, UsageError
 from curator.flags import Setting, Size, added, ended
 from curator.settings import ExportSettings, Settings, parse_split
 from curator.units import counted
@@ -184,7 +184,17 @@ def export_kept(curated: Path, out: Path, quiet: bool, as_json: bool, **given: A
 def verify(data: Path, as_json: bool) -> None:
     """Read everything of a dataset back: every image, row and count. Exit code 0 only when all holds."""
     from curator.dataset.verify import verify as read_back
+    from curator.sources.listing import DECIDED, EXPORTED
 
+    if (data / EXPORTED).is_file():
+        raise UsageError(
+            f"{data} is an export, with no ledger to hold it against: verify is for what crawl made. To see to it that "
+            "it is whole, run its curate export again: files that are missing or of another size are written again."
+        )
+    if (data / DECIDED).is_file():
+        raise UsageError(
+            f"{data} holds decisions of curate, and no images: verify is for what crawl made. Name that dataset."
+        )
     report = read_back(data)
     if as_json:
         click.echo(json.dumps(asdict(report) | {"ok": report.ok}))

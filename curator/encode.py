@@ -5,12 +5,13 @@ What the modes make of a picture, as img2dataset 1.47 does with its defaults
 - keep-ratio-largest: the longer side becomes `side`, the other follows; border then adds white around it,
   half on each side, the odd pixel right and below.
 - What follows is rounded as Python rounds, half to even, and is at least 1. Small pictures are enlarged.
-- Shrinking is Hamming here, of Pillow's filters the one nearest to the averaging over areas there; enlarging is
-  Lanczos, over six pixels here and eight there. Pixels of photographs differ by 0.1 to 0.6 of 255 on average.
+- Shrinking is Hamming here, of Pillow's filters the one nearest to the averaging over areas there, from 2.5 times
+  the size on after halving it by averages; enlarging is Lanczos, over six pixels here and eight there.
+  Pixels of photographs differ by 0.1 to 0.6 of 255 on average.
 
-A JPEG is decoded reduced as long as both its sides stay at twice `side` or more, which saves most of the
-time and adds about 1 to that difference. All that is made is RGB, also of grey pictures, so that a training
-batch has one shape. The same bytes in give the same bytes out, with the same version of Pillow.
+A JPEG is decoded reduced as long as it stays twice as large as what is made of it, and 256 pixels a side, which
+saves most of the time and adds about 1 to that difference. All that is made is RGB, also of grey pictures, so that
+a training batch has one shape. The same bytes in give the same bytes out, with the same version of Pillow.
 """
 
 import io
@@ -19,15 +20,19 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from curator.decode import Coloured, Refused, coloured
+from curator.decode import Coloured, Draft, Refused, coloured
 from curator.encoding import Encoding
+from curator.phash import LEAST
+from curator.pixels import rgb
 from curator.reasons import Reason
 from curator.records import Unmeasured
 
 _LARGEST_SIDE = {"jpg": 65_500, "webp": 16_383, "png": 1 << 31}
 _PILLOW_NAMES = {"jpg": "JPEG", "webp": "WEBP", "png": "PNG"}
-_REDUCED = 2  # times the side that is asked for
+_REDUCED = 2  # times the size that is made
+_HALVED = 2.5  # times the size that is made
 _WHITE = (255, 255, 255)
+_SHORTER = ("keep-ratio", "center-crop")  # whose `side` is that of the shorter side
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +50,15 @@ def encode(body: bytes | memoryview, encoding: Encoding, max_pixels: int) -> Enc
 
     An image whose new size has more than `max_pixels`, or more than the format holds, is refused as well.
     """
-    draft = _REDUCED * encoding.side or None
-    return encode_picture(coloured(body, max_pixels, draft), encoding, max_pixels)
+    return encode_picture(coloured(body, max_pixels, draft(encoding)), encoding, max_pixels)
+
+
+def draft(encoding: Encoding) -> Draft | None:
+    """How far a JPEG may be reduced while it is decoded; None where it may not. It can be hashed, too."""
+    if not encoding.side:
+        return None
+    large = max(LEAST, _REDUCED * encoding.side)
+    return (large, large) if encoding.mode in _SHORTER else (LEAST, large)
 
 
 def encode_picture(picture: Coloured, encoding: Encoding, max_pixels: int) -> Encoded:
@@ -63,9 +75,19 @@ def _encode(picture: Coloured, encoding: Encoding, max_pixels: int) -> Encoded:
     _check(_canvas(size, encoding), encoding.extension, max_pixels)
     if image.size != size:
         enlarging = size[0] > width or size[1] > height
-        image = image.resize(size, Image.Resampling.LANCZOS if enlarging else Image.Resampling.HAMMING)
-    image = _framed(image.convert("RGB"), encoding)
+        filtering = Image.Resampling.LANCZOS if enlarging else Image.Resampling.HAMMING
+        image = image.resize(size, filtering, reducing_gap=_gap(image.width / size[0]))
+    image = _framed(rgb(image), encoding)
+    image.info = {}  # comments and profiles, which some formats would carry on
     return Encoded(_bytes(image, encoding), *image.size, encoding.extension)
+
+
+def _gap(times: float) -> float:
+    """What has Pillow halve a picture that is `times` as large as it is to be, and not reduce it further.
+
+    It divides by the whole part of `times` / gap. Further would show: patterns of a few pixels blur.
+    """
+    return max(_HALVED / 2, times / _HALVED)
 
 
 def encode_batch(
@@ -86,7 +108,7 @@ def resized(width: int, height: int, encoding: Encoding) -> tuple[int, int]:
     """The size a picture is scaled to, before it gets a border or is cropped. Pixels in and out."""
     if not encoding.side:
         return width, height
-    whole = min if encoding.mode in ("keep-ratio", "center-crop") else max
+    whole = min if encoding.mode in _SHORTER else max
     scale = encoding.side / whole(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 

@@ -23,6 +23,17 @@ _GC_THRESHOLD = 20_000
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """What a command imports in the block stays to its end, so garbage is not looked for in it, now or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class Size(click.ParamType[int]):
     """Bytes, written like 512M."""
 

@@ -11,6 +11,7 @@ taken in float32: a pixel in some thousands comes out one apart.
 """
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ _LOBES = 3
 _STRIP = 64  # rows made float at a time: they stay in the cache until they are used
 
 Luma = npt.NDArray[np.uint8]
+Real = TypeVar("Real", np.float32, np.float64)
+_ROWS = np.arange(SIDE)[:, None]
 
 
 def shrink(small: Luma, width: float | None = None, height: float | None = None) -> Luma:
@@ -52,25 +55,41 @@ def _rounded(pixels: npt.NDArray[np.float32]) -> Luma:
 
 @lru_cache(maxsize=32)  # 4 KB for 32 pixels: 6 MB when full of sides of 1,500
 def _weights_for_large(cells: int) -> npt.NDArray[np.float32]:
-    return _computed(cells, cells).astype(np.float32)
+    return _scattered(*_near(cells, cells), cells, np.float32)
 
 
 @lru_cache(maxsize=512)  # 10 MB when full
 def _weights(cells: int, extent: float) -> npt.NDArray[np.float64]:
-    return _computed(cells, extent)
+    return _scattered(*_near(cells, extent), cells, np.float64)
 
 
-def _computed(cells: int, extent: float) -> npt.NDArray[np.float64]:
-    """What each of `cells` pixels, reaching to `extent`, adds to each of 32: shape (32, cells)."""
+def _near(cells: int, extent: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Of `cells` pixels, reaching to `extent`, those within reach of each of 32, and what they add to it.
+
+    Both of shape (32, n). A fifth of all are within reach; pixels beyond the edges are among them and add nothing.
+    """
     scale = extent / SIDE
     spread = max(scale, 1.0)  # enlarging interpolates between neighbours
     reach = _LOBES * spread
-    centres = ((np.arange(SIDE) + 0.5) * scale)[:, None]
-    # of each row of the weights, only what is within reach is computed: a fifth
-    cell = np.floor(centres - reach + 0.5) + np.arange(int(2 * reach) + 2)
-    inside = (cell >= 0) & (cell < cells) & (cell < np.floor(centres + reach + 0.5))
-    at = (cell + 0.5 - centres) / spread
-    near = np.sinc(at) * np.sinc(at / _LOBES)
-    weights = np.zeros((SIDE, cells))
-    weights[np.nonzero(inside)[0], cell[inside].astype(np.intp)] = near[inside]
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+    centres = (_ROWS + 0.5) * scale
+    first = np.floor(centres - reach + 0.5)
+    offsets = np.arange(int(2 * reach) + 2)
+    third = (offsets + (first + 0.5 - centres)) * (np.pi / reach)
+    third[third == 0] = 1e-9
+    square = np.square(np.sin(third))
+    third *= third
+    near = (3 - 4 * square) * square / third  # sinc(x) sinc(x / 3), as sin 3t = (3 - 4 sin^2 t) sin t
+    cell = first.astype(np.intp) + offsets
+    near[(third >= np.pi**2) | (cell < 0) | (cell >= cells)] = 0
+    near /= near.sum(axis=1, keepdims=True)
+    return cell, near
+
+
+def _scattered(
+    cell: npt.NDArray[np.intp], near: npt.NDArray[np.float64], cells: int, kind: type[Real]
+) -> npt.NDArray[Real]:
+    """What each of `cells` pixels adds to each of 32: shape (32, cells)."""
+    beyond = near.shape[1]
+    weights = np.zeros((SIDE, cells + 2 * beyond), kind)
+    weights[_ROWS, cell + beyond] = near
+    return weights[:, beyond : beyond + cells]

@@ -23,13 +23,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from curator import phash
-from curator.decode import Header, Picture, Refused, decode
+from curator.decode import Draft, Header, Picture, Refused, decode
 from curator.lanczos import resize, shrink
 from curator.records import Measures, Unmeasured
 
 HASH_KIND = "draft256-gap2"
 FULL = "full"
-_DRAFT = 256
 _SMALL = 2 * phash.SIDE
 _CLOSE = 60.0
 _TALL = 1.5
@@ -52,9 +51,9 @@ class MeasureSettings:
         return FULL if self.full_decode else HASH_KIND
 
     @property
-    def draft(self) -> int | None:
-        """The side that a JPEG may be reduced to while it is decoded, None where it may not."""
-        return None if self.full_decode else _DRAFT
+    def draft(self) -> Draft | None:
+        """How far a JPEG may be reduced while it is decoded, None where it may not."""
+        return None if self.full_decode else (phash.LEAST, phash.LEAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +84,10 @@ def measure_batch(
             looked.append(look(decode(body, settings.max_pixels, settings.draft), body, settings))
         except Refused as refused:
             looked.append(Unmeasured(refused.reason, refused.detail))
-    return finished(looked, settings)
+    return finished(looked, settings.hash_kind)
 
 
-def finished(looked: Sequence[Looked | Unmeasured], settings: MeasureSettings) -> list[Measures | Unmeasured]:
+def finished(looked: Sequence[Looked | Unmeasured], hash_kind: str) -> list[Measures | Unmeasured]:
     """The measures of images that were looked at, hashed together."""
     seen = [one for one in looked if isinstance(one, Looked)]
     if not seen:
@@ -96,7 +95,7 @@ def finished(looked: Sequence[Looked | Unmeasured], settings: MeasureSettings) -
     hashed = phash.hash_lumas(np.stack([one.thumbnail for one in seen]))
     hashes = zip(hashed.phash, hashed.mirror, hashed.low_information.tolist(), strict=True)
     tones = _tones([one.histogram for one in seen])
-    measures = (_measures(*columns, settings.hash_kind) for columns in zip(seen, hashes, tones, strict=True))
+    measures = (_measures(*columns, hash_kind) for columns in zip(seen, hashes, tones, strict=True))
     return [one if isinstance(one, Unmeasured) else next(measures) for one in looked]
 
 

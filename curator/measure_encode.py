@@ -1,19 +1,18 @@
 """Measuring images and making the files that are stored in their place, in one go.
 
 - Each image is finished before the next is begun, so that the time one may take covers both.
-- A JPEG is decoded twice: to luma, reduced as its recorded hash demands, and in colour, reduced as its new size
-  allows. Measuring costs a quarter to a half of what encoding does (600 to 2,400 pixels a side, to 256), and
-  one decode for both would change the hash. Any other image is decoded once, which saves two fifths.
+- It is decoded once. A JPEG is reduced no further than its new size and its hash both allow, so it is hashed from a
+  larger picture than where it is only measured: closer to imagehash, and another kind of hash (`hash_kind`).
 - What the rules refuse is measured, and nothing is made of it: whoever asked judges it again.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 
-from curator.decode import Refused, decode_both
-from curator.encode import Encoded, encode, encode_picture
+from curator.decode import Draft, Refused, decode_both
+from curator.encode import Encoded, draft, encode_picture
 from curator.encoding import Encoding
-from curator.measure import Looked, MeasureSettings, finished, look
+from curator.measure import FULL, Looked, MeasureSettings, finished, look
 from curator.records import Measured, Measures, Remade, Stored, Unmeasured
 from curator.rules import Rules, judge
 
@@ -34,24 +33,29 @@ def measure_encode_batch(
     """
     looked: list[Looked | Unmeasured] = []
     made: list[Encoded | None] = []
+    least = None if settings.full_decode else draft(encoding)
     for index, body in enumerate(bodies):
         begin(index)
-        seen, file = _look_and_encode(body, settings, rules, encoding)
+        seen, file = _look_and_encode(body, least, settings, rules, encoding)
         looked.append(seen)
         made.append(file)
-    return [_result(*one) for one in zip(finished(looked, settings), made, strict=True)]
+    measured = finished(looked, FULL if settings.full_decode else hash_kind(least))
+    return [_result(*one) for one in zip(measured, made, strict=True)]
+
+
+def hash_kind(least: Draft | None) -> str:
+    """The name of hashes of pictures that were decoded in colour, JPEGs reduced as far as `least` allows."""
+    return f"rgb{least[0]}x{least[1]}-gap2" if least else "rgb-gap2"
 
 
 def _look_and_encode(
-    body: bytes | memoryview, settings: MeasureSettings, rules: Rules, encoding: Encoding
+    body: bytes | memoryview, least: Draft | None, settings: MeasureSettings, rules: Rules, encoding: Encoding
 ) -> tuple[Looked | Unmeasured, Encoded | None]:
     try:
-        picture, coloured = decode_both(body, settings.max_pixels, settings.draft)
+        picture, coloured = decode_both(body, settings.max_pixels, least)
         looked = look(picture, body, settings)
         if judge(picture.header, rules) is not None:
             return looked, None
-        if coloured is None:
-            return looked, encode(body, encoding, settings.max_pixels)
         return looked, encode_picture(coloured, encoding, settings.max_pixels)
     except Refused as refused:
         return Unmeasured(refused.reason, refused.detail), None

@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 SIDE = 32
+LEAST = 256  # pixels of each side of a picture that is large enough for its hash to be that of any larger one
 _LOW = 8
 _TIE = 1e-6
 

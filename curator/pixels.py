@@ -38,6 +38,11 @@ def in_colour(image: Image.Image) -> Image.Image:
     return _srgb(image)
 
 
+def rgb(image: Image.Image) -> Image.Image:
+    """The picture in mode RGB: itself, not a copy as `convert` makes one, where it is that."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def _deep(image: Image.Image) -> Image.Image | None:
     """Grey pixels of more than 8 bits in mode L, None where they are not that."""
     if image.mode.startswith("I;16"):
@@ -69,14 +74,14 @@ def _over_white(opaque: Image.Image, alpha: Image.Image) -> Image.Image:
 def _srgb(image: Image.Image) -> Image.Image:
     """The picture in mode RGB, its colours as its profile means them."""
     if image.mode not in ("RGB", "CMYK", "LAB"):
-        return image.convert("RGB")
+        return rgb(image)
     with suppress(ImageCms.PyCMSError, OSError, ImportError):  # ImportError: a Pillow built without LittleCMS
         if (profile := _profile(image)) is not None:
             srgb = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
             if converted is not None:
                 return converted
-    return image.convert("RGB")
+    return rgb(image)
 
 
 def _profile(image: Image.Image) -> ImageCms.ImageCmsProfile | None:

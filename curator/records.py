@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from curator.reasons import Reason
 
@@ -37,19 +38,19 @@ class Undecoded:
 
     bytes: int
     sha256: str
-    format: None = None
-    mode: None = None
-    width: None = None
-    height: None = None
-    phash: None = None
-    phash_mirror: None = None
-    hash_kind: None = None
-    low_information: None = None
-    sharpness: None = None
-    brightness: None = None
-    contrast: None = None
-    entropy: None = None
-    exif: None = None
+    format: ClassVar[None] = None
+    mode: ClassVar[None] = None
+    width: ClassVar[None] = None
+    height: ClassVar[None] = None
+    phash: ClassVar[None] = None
+    phash_mirror: ClassVar[None] = None
+    hash_kind: ClassVar[None] = None
+    low_information: ClassVar[None] = None
+    sharpness: ClassVar[None] = None
+    brightness: ClassVar[None] = None
+    contrast: ClassVar[None] = None
+    entropy: ClassVar[None] = None
+    exif: ClassVar[None] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,13 +52,18 @@ class Score:
         return _share(self.true_positive, self.false_negative)
 
 
-def by_chance(pictures: Pictures, theirs: _Mask, radius: int, *, mirrored: bool) -> Chance:
-    """Estimate it for n images, of which those in `theirs`, shape (n,), are not compared with each other."""
+def by_chance(pictures: Pictures, theirs: _Mask, radius: int, *, mirrored: bool) -> Chance | None:
+    """Estimate it for n images, of which those in `theirs`, shape (n,), are not compared with each other.
+
+    None where that leaves nothing to compare.
+    """
     telling = ~pictures.low_information
     distinct, _ = group_identical(pictures.phash[telling])
     images, others = int(np.count_nonzero(telling & ~theirs)), int(np.count_nonzero(telling & theirs))
+    if not images or images + others < 2:
+        return None
     expected = chance(distinct, radius, sample=min(_MOST, _SAMPLE * len(distinct)))
-    compared = 1 - (others / max(images + others, 1)) ** 2
+    compared = 1 - (others / (images + others)) ** 2
     ways = 2 if mirrored else 1  # as they are, and one of them mirrored
     return Chance(expected * compared * ways, images, radius)
 

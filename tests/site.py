@@ -20,10 +20,10 @@ disk, written before an answer begins, so it tells the truth about a crawler tha
 import argparse
 import asyncio
 import json
+import math
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -36,6 +36,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from tests.pages import FAULTS, HTML, Answer, behaviour, image_bytes, numbered, outcome
+from tests.served import served
 
 __all__ = [
     "FAULTS",
@@ -85,6 +86,9 @@ class Server:
         self.pages: dict[str, tuple[Answer, ...]] = {}
         self.asked: Counter[str] = Counter()
         self.connections = 0
+        self._places: dict[str, int] = {}  # of the numbered pages, in the order they were first asked for
+        self._answered = math.inf
+        self._more = asyncio.Event()
         self._log = log.open("a", buffering=1)
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,6 +100,12 @@ class Server:
             self._servers.append(server)
             port = server.sockets[0].getsockname()[1]
         return port
+
+    def answer(self, most: float) -> None:
+        """Answer for so many numbered pages; requests for others wait, logged, for a higher number."""
+        self._answered = most
+        self._more.set()
+        self._more = asyncio.Event()
 
     async def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -128,6 +138,10 @@ class Server:
         asked = Request(path, headers.get("host", ""), connection, time.time(), headers)
         self._log.write(json.dumps({name: getattr(asked, name) for name in Request.__slots__}) + "\n")
         self.asked[path] += 1
+        if path.startswith("/n/"):
+            place = self._places.setdefault(path, len(self._places) + 1)
+            while place > self._answered:
+                await self._more.wait()
         return await send(self._answer(path), writer)
 
     def _answer(self, path: str) -> Answer:
@@ -278,21 +292,22 @@ class SiteProcess(Log):
 
     def __enter__(self) -> Self:
         """Start it; the port is known from here on."""
-        arguments = ["--log", str(self.path), "--addresses", *self._addresses]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.site", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[1],
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        arguments = ["--log", self.path, "--addresses", *self._addresses]
+        self._served = served("tests.site", *arguments)
+        self._process, self.port = self._served.__enter__()
         return self
 
+    def answer(self, most: float = math.inf) -> None:
+        """Answer for so many of the pages: a crawl that needs others, too, cannot end before the next call."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{most}\n")
+        self._process.stdin.flush()
+        self._process.stdout.readline()  # it is so from here on
+
     def __exit__(self, *_: object) -> None:
-        """Stop it: it ends when its standard input does."""
-        self._process.communicate(timeout=30)
+        """Stop it."""
+        self._served.__exit__(None, None, None)
 
     def links(self, count: int, start: int = 0) -> list[str]:
         """URLs of `count` numbered pages, spread over the site's addresses."""
@@ -300,10 +315,12 @@ class SiteProcess(Log):
 
 
 async def main(log: Path, addresses: Sequence[str], port: int) -> None:
-    """Serve until standard input ends, printing the port first."""
+    """Serve until standard input ends, printing the port first; a line of it is for `Server.answer`."""
     server = Server(log)
     print(await server.listen(addresses, port, None), flush=True)  # noqa: T201
-    await asyncio.to_thread(sys.stdin.read)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        server.answer(float(line))
+        print(flush=True)  # noqa: T201
     await server.close()
 
 

@@ -31,6 +31,7 @@ def a_snapshot(**changes: Any) -> Snapshot:
         "leased": 1 << 20,
         "memory": 1 << 30,
         "workers": 2,
+        "undecoded": False,
         "workers_busy": 0.4,
         "restarts": 0,
         "loop_busy": 0.3,

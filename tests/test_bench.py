@@ -1,3 +1,5 @@
+import ast
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,12 @@ from bench.contending import Job, Outcome, contend
 from bench.show import between, latest, table
 
 ROOT = Path(__file__).parents[1]
+PROGRAMS = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "bench").rglob("*.py")
+    if '__name__ == "__main__"' in path.read_text()
+    and path.stem != "img2dataset_resized"  # not our libraries
+)
 
 
 def run(images=100, seconds=10.0, truth=100, **more):
@@ -44,6 +52,12 @@ def test_ratio_is_the_median_of_the_rounds():
         for ours, theirs in ((10, 20), (100, 210), (10, 50))
     ]
     assert ratios(rounds, "ours")["theirs"]["rate"] == pytest.approx(2.1)
+
+
+def test_who_misses_later_rounds_is_held_to_the_first():
+    """A contender that took part in the first round only has the ratio of that round, and of no other."""
+    rounds = [{"ours": run(), "theirs": run(seconds=20.0)}, {"ours": run(seconds=1.0)}]
+    assert ratios(rounds, "ours")["theirs"]["rate"] == pytest.approx(2.0)
 
 
 def test_wrong_count_has_no_speed():
@@ -110,6 +124,21 @@ def test_table_goes_between_its_marks():
     """What stands between the marks is replaced, and nothing else."""
     text = "above\n<!-- bench -->\nold\n<!-- /bench -->\nbelow\n"
     assert between(text, ["new"]) == "above\n<!-- bench -->\nnew\n<!-- /bench -->\nbelow\n"
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")  # of runpy
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_is_what_the_program_is_for(name, monkeypatch, capsys, tmp_path):
+    """`--help` of every program of the bench prints its docstring and does nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(name, run_name="__main__")
+    assert ended.value.code == 0
+    path = ROOT / Path(*name.split(".")).with_suffix(".py")
+    purpose = ast.get_docstring(ast.parse(path.read_text())).splitlines()[0]
+    assert purpose in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_quick(tmp_path):

@@ -1,10 +1,12 @@
 """Committing batches: what a kill at any step leaves, and what the ledger says afterwards."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from curator.dataset import Dataset
+from curator.dataset.commit import Committer
 from curator.dataset.ledger import PENDING, WAITING
 from curator.dataset.verify import verify
 from curator.errors import CorruptDataset
@@ -203,3 +205,33 @@ def test_captions_of_other_listings_known_at_commit(tmp_path: Path) -> None:
     table = Dataset(tmp_path / "data").rows(["url", "caption", "captions"]).to_pylist()
     found = {row["url"]: (row["caption"], row["captions"]) for row in table}
     assert found == {url(0): ("own", ["own", "other"]), url(1): (None, ["later"])}
+
+
+def test_a_shard_is_made_for_an_image_only(tmp_path: Path) -> None:
+    """Nothing saved, no file and no shard; what comes after a full shard and is no image makes no other one."""
+    with opened(tmp_path, CAPTIONED) as store:
+        ingest(store, [url(n) for n in range(6)], ['["",0]'] * 6)
+        links = drawn(store, store.begin_run((), {}).id)
+        with closing(committer(store)) as writing:
+            writing.commit([lost(links[0])])
+            assert list(store.layout.images.iterdir()) == []
+            writing.commit([*(saved(link, picture(i)) for i, link in enumerate(links[1:5])), lost(links[5])])
+    report = verify(tmp_path)
+    assert (report.problems, report.shards, report.samples) == ((), 1, 4)
+    assert not list(store.layout.images.glob("*.part"))
+
+
+def test_a_shard_that_was_full_before_a_kill_gets_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its last commit and its sealing, a full shard is sealed before another image comes."""
+    with opened(tmp_path, CAPTIONED) as store:
+        ingest(store, [url(n) for n in range(5)], ['["",0]'] * 5)
+        links = drawn(store, store.begin_run((), {}).id)
+        with monkeypatch.context() as killed, closing(committer(store)) as writing:
+            killed.setattr(Committer, "seal", lambda self: None)
+            writing.commit([saved(link, picture(i)) for i, link in enumerate(links[:4])])
+        with closing(committer(store)) as writing:
+            writing.commit([saved(links[4], picture(4))])
+    assert verify(tmp_path).problems == ()
+    assert [sample.key for sample in Dataset(tmp_path)] == [*(f"{n:06d}" for n in range(4)), "000010"]

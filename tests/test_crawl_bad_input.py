@@ -12,6 +12,7 @@ import pytest
 
 from tests.command import FLAGS, Ended, Here, command, refused, tree
 from tests.crawling import ROOT, run_crawl, states, write_list
+from tests.datasets import opened
 from tests.site import Site
 
 URL = "http://127.0.0.1:9/a.jpg"
@@ -135,6 +136,20 @@ def test_a_command_that_says_too_little(
     before = tree(tmp_path)
     assert_refused(here(*arguments), *words)
     assert tree(tmp_path) == before
+
+
+def test_more_lists_for_a_dataset_go_to_out(
+    tmp_path: Path, here: Here, urls: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`crawl DATA LIST` is told the command that was meant, also where names need quotes; so are two datasets."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("my data", "other"):
+        with opened(tmp_path / name):
+            pass
+    told = "crawl urls.txt --out 'my data'"
+    assert_refused(here("my data", "--concurrency", 3, "urls.txt"), "my data is a dataset", told)
+    assert_refused(here("urls.txt", "my data"), told)
+    assert_refused(here("my data", "other"), "one at a time")
 
 
 def test_a_folder_that_is_not_ours(tmp_path: Path, here: Here, urls: Path):

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.crawling import ROOT, crawl_process, ledger
+from tests.crawling import crawl_process, ledger
+from tests.served import served
 from tests.test_crawl_memory import resident
 
 MIB = 1 << 20
@@ -63,22 +63,6 @@ async def serve(count: int, size: int) -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-@contextmanager
-def serving(count: int, size: int) -> Iterator[subprocess.Popen[str]]:
-    """That site in a process of its own."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.test_crawl_bodies", str(count), str(size)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.communicate(timeout=30)
-
-
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="the system does not tell a process's memory"
 )
@@ -94,10 +78,9 @@ def serving(count: int, size: int) -> Iterator[subprocess.Popen[str]]:
 def test_large_bodies_at_once_stay_within_memory(tmp_path: Path, count: int, size: int, memory: int):
     """The main process grows by less than --memory over what it has with every connection open and buffered."""
     listed, out = tmp_path / "urls.txt", tmp_path / "data"
-    with serving(count, size) as site:
+    with served("tests.test_crawl_bodies", count, size) as (site, port):
         assert site.stdout is not None
         assert site.stdin is not None
-        port = int(site.stdout.readline())
         listed.write_text(
             "".join(f"http://127.0.{n // 250}.{1 + n % 250}:{port}/{n}\n" for n in range(count))
         )
@@ -106,6 +89,7 @@ def test_large_bodies_at_once_stay_within_memory(tmp_path: Path, count: int, siz
             "max_bytes": size,
             "concurrency": count,
             "timeout": 600.0,
+            "stall_timeout": 600.0,  # bodies pause until the test says so
         }
         with crawl_process([listed], out, **given) as crawl:
             assert site.stdout.readline() == "begun\n"

@@ -71,9 +71,10 @@ def test_kill_9_loses_nothing_and_repeats_little(tmp_path: Path, urls: int, kill
         lists = [write_list(tmp_path / "urls.txt", links)]
         settled: list[tuple[int, set[str]]] = []  # at each kill: requests seen, paths with a verdict
         for kill, moment in enumerate(moments, 1):
+            site.answer(min(moment + 100, urls - 1))  # so that it cannot end before the kill
             settings = {"concurrency": CONCURRENCY, "shard_size": 150, "no_decode": no_decode}
             with crawl_process(lists, out, **settings) as crawl:
-                wait_until(lambda moment=moment: len(asked(site)) >= moment, crawl)
+                assert wait_until(lambda moment=moment: len(asked(site)) >= moment, crawl)
                 kill_group(crawl)
                 crawl.wait()
             if is_dataset(out) and ledger(out, "SELECT 1 FROM sqlite_master"):
@@ -81,6 +82,7 @@ def test_kill_9_loses_nothing_and_repeats_little(tmp_path: Path, urls: int, kill
                 assert lost_attempts(site, out) <= kill * (2 * CONCURRENCY + BATCH_EVENTS)
                 decided = {urlsplit(url).path for url, state in states(out).items() if state not in UNDECIDED}
                 settled.append((len(site.requests()), decided))
+        site.answer()
         with crawl_process(lists, out, concurrency=CONCURRENCY) as crawl:
             assert crawl.wait(120) == 0, crawl.stderr and crawl.stderr.read()
         requests = site.requests()
@@ -98,9 +100,11 @@ def test_interrupted_drains_and_the_next_run_fetches_only_the_rest(tmp_path: Pat
     with SiteProcess(tmp_path / "log") as site:
         links = [url for url in site.links(600) if not behaviour(numbers(url))]
         lists = [write_list(tmp_path / "urls.txt", links)]
-        with crawl_process(lists, out, concurrency=CONCURRENCY) as crawl:
-            wait_until(lambda: len(site.requests()) >= 200, crawl)
+        site.answer(200)
+        with crawl_process(lists, out, concurrency=CONCURRENCY, stall_timeout=60.0, timeout=60.0) as crawl:
+            assert wait_until(lambda: len(site.requests()) > 200, crawl)
             crawl.send_signal(signal.SIGINT)
+            site.answer()
             assert crawl.wait(60) == 130
         assert 0 < len(saved(out)) == len(site.requests()) < len(links)
         with crawl_process([], out) as crawl:
@@ -118,7 +122,8 @@ def test_second_crawl_on_the_same_folder_is_refused(tmp_path: Path):
     with SiteProcess(tmp_path / "log") as site:
         lists = [write_list(tmp_path / "urls.txt", site.links(2000))]
         with crawl_process(lists, out, concurrency=2) as first:
-            wait_until(lambda: len(site.requests()) > 0, first)
+            site.answer(0)
+            assert wait_until(lambda: len(site.requests()) > 0, first)
             with crawl_process(lists, out) as second:
                 _, error = second.communicate(timeout=60)
     assert second.returncode == 2
@@ -133,8 +138,10 @@ def test_killed_worker_costs_exactly_its_image(tmp_path: Path):
         lists = [write_list(tmp_path / "urls.txt", links)]
         with crawl_process(lists, out, concurrency=CONCURRENCY) as crawl:
             for moment in (100, 300, 500):
-                wait_until(lambda moment=moment: len(site.requests()) >= moment, crawl)
+                site.answer(moment + 2 * CONCURRENCY)  # it is not over yet
+                assert wait_until(lambda moment=moment: len(site.requests()) >= moment, crawl)
                 os.kill(max(workers_of(crawl.pid)), signal.SIGKILL)
+            site.answer()
             assert crawl.wait(60) == 0
     found = Counter(states(out).values())
     assert found["saved"] + found["decoder_crash"] == len(links)

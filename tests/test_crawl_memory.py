@@ -2,16 +2,14 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.crawling import ROOT, crawl_process, ledger, wait_until
+from tests.crawling import crawl_process, ledger, wait_until
+from tests.served import served
 
 MIB = 1 << 20
 ADDRESSES = [f"127.0.0.{n}" for n in range(1, 17)]
@@ -41,23 +39,6 @@ async def serve() -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-@contextmanager
-def serving() -> Iterator[int]:
-    """That server in a process of its own; its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.test_crawl_memory"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.communicate(timeout=30)
-
-
 def resident(pid: int) -> int:
     """Bytes of memory that the process itself has."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -77,7 +58,7 @@ def test_memory_does_not_grow_with_the_list(tmp_path: Path, urls: int):
     """After the first tenth of a list that is decided at once, the main process grows by less than 32 MiB."""
     out, listed = tmp_path / "data", tmp_path / "urls.txt"
     decided = "SELECT coalesce(sum(n), 0) FROM counts WHERE state > 1"
-    with serving() as port:
+    with served("tests.test_crawl_memory") as (_, port):
         with listed.open("w") as file:
             file.writelines(f"http://{ADDRESSES[n % 16]}:{port}/{n}.jpg\n" for n in range(urls))
         with crawl_process([listed], out, concurrency=200) as crawl:

@@ -6,7 +6,6 @@ import json
 import shutil
 import tarfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from curator.pipeline import Watched, curate_with
 from curator.records import Undecoded
 from curator.settings import Settings as CurateSettings
 from curator.sources.completed import Completed
-from tests.command import Here, refused
+from tests.command import FLAGS, Here, refused
 from tests.crawling import (
     assert_verified,
     crawl_process,
@@ -162,8 +161,8 @@ def undecoded(store: Store, bodies: list[bytes], **sealing: bool) -> None:
         for link, body in zip(drawn(store), bodies, strict=False):
             event = verdict(link, noise(0))
             known = Undecoded(len(body), hashlib.sha256(body).hexdigest())
-            image = replace(event.image, body=(body,), size=len(body), measures=known)
-            writing.commit([replace(event, image=image)])
+            image = event.image._replace(body=(body,), size=len(body), measures=known)
+            writing.commit([event._replace(image=image)])
         if sealing.get("seal"):
             writing.seal()
 
@@ -282,6 +281,24 @@ def test_it_is_a_setting_that_lasts_and_ends(tmp_path: Path):
     assert [row["width"] for row in Dataset(data).rows().to_pylist()] == [None, None, 30]
     [(stored,)] = ledger(data, "SELECT value FROM meta WHERE key = 'settings'")
     assert merge(json.loads(stored), {}).no_decode is False
+
+
+def test_a_continued_crawl_prepares_no_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """`crawl DATA` heeds a stored --no-decode before anything is started, and --decode before that."""
+    data, prepared = tmp_path / "data", []
+    monkeypatch.setattr("curator.pool.prepare", prepared.append)
+    here = Here(monkeypatch, capsys)
+    with Site() as site:
+        urls = write_list(tmp_path / "a.txt", [site.add_image("/1.jpg", jpeg(1, 30, 30))])
+        assert here(urls, "--out", data, *FLAGS, "--no-decode").code == 0
+        assert here(data).code == 0
+        assert here(urls, "--out", data).code == 0
+        assert prepared == []
+        assert here(data, "--decode").code == 0
+        assert here(data).code == 0
+    assert len(prepared) == 2
 
 
 def test_nothing_but_the_crawl_itself_runs(tmp_path: Path):

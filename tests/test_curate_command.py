@@ -17,6 +17,7 @@ from curator.settings import Settings
 from tests.command import Ended
 from tests.crawling import wait_until
 from tests.curating import ROOT, Here, album, curated, decisions, filled, moved, picture, reasons
+from tests.hostile import many_scans
 
 
 @pytest.fixture
@@ -54,6 +55,15 @@ def test_the_last_lines(decided: Path, tmp_path: Path, here: Here, monkeypatch: 
     assert (tmp_path / "clean" / "00000.tar").is_file()
 
 
+def test_no_chance_is_told_where_nothing_is_compared(tmp_path: Path, here: Here):
+    """A picture that is alone meets nobody by chance; two may."""
+    for count in (1, 2):
+        pics = filled(tmp_path / f"pics{count}", {f"{n}.jpg": picture(n) for n in range(count)})
+        ended = here(pics, "--out", tmp_path / f"out{count}", "--workers", 1)
+        assert ended.code == 0
+        assert ("chance: about" in ended.out) == (count == 2)
+
+
 def test_json_and_quiet(decided: Path, tmp_path: Path, here: Here):
     """--json is one line, the same as summary.json; --quiet is nothing at all; exporting adds to the one line."""
     pics, out = moved(decided, tmp_path)
@@ -85,18 +95,21 @@ def test_nothing_is_kept(decided: Path, tmp_path: Path, here: Here):
     assert "no image is kept" in ended.error
 
 
-def test_control_c(decided: Path, tmp_path: Path):
+def test_control_c(tmp_path: Path):
     """Interrupted, it ends with 130, says so and how to go on, and leaves no decisions and no process behind."""
     out = tmp_path / "out"
+    pics = filled(tmp_path / "pics", {"endless.jpg": many_scans(20_000)})  # it is not over before the signal
     command = [
         sys.executable,
         "-m",
         "curator.cli",
-        str(decided / "pics"),
+        str(pics),
         "--out",
         str(out),
         "--workers",
         "1",
+        "--decode-timeout",
+        "60",
     ]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -10,7 +10,8 @@ import pytest
 from curator.decisions import Provenance
 from curator.encoding import Encoding
 from curator.opened import Opened, reopened
-from tests.curating import album, curated, decisions, exported, filled, picture, state, survivors
+from tests.command import refused
+from tests.curating import Here, album, curated, decisions, exported, filled, picture, state, survivors
 from tests.pictures import jpeg
 
 FORMS = ("webdataset", "folder", "parquet")
@@ -45,6 +46,16 @@ def test_an_export_is_a_source(kept: Path, tmp_path: Path):
         assert row["sha256"] not in found[row["source"]]
         found[row["source"]].add(row["sha256"])
     assert found == dict.fromkeys(FORMS, survivors(kept / "curated"))
+
+
+def test_verify_sends_away_what_has_no_ledger(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """An export and a folder of decisions are told for what they are, with what to do instead."""
+    here = Here(monkeypatch, capsys)
+    clean = exported(kept / "curated", tmp_path / "clean", form="folder")
+    refused("curate", here("verify", clean), "is an export", "run its curate export again")
+    refused("curate", here("verify", kept / "curated"), "holds decisions", "Name that dataset")
 
 
 def test_other_decisions_take_the_place(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

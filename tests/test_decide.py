@@ -256,5 +256,13 @@ def test_nothing_at_all():
     """An empty census is decided on, too."""
     decided = decide(census([]), ANY, said=[], earlier=digests([], 16))
     assert len(decided.verdicts.reason) == 0
-    assert decided.chance.per_10000 == 0
     assert decided.since.lost_by_reason == {}
+
+
+def test_no_chance_where_nothing_is_compared():
+    """One image alone, or none whose hash says anything, meets nobody; beside another's it may."""
+    blank = [Image(at, sha=at, phash=at, low=True) for at in range(3)]
+    assert decide(census([]), ANY).chance is None
+    assert decide(census(blank), ANY).chance is None
+    assert decide(census([Image(1, sha=1, phash=1)]), ANY).chance is None
+    assert decide(census([Image(1, sha=1, phash=1)], [Image(2, sha=2, phash=99)]), ANY).chance.images == 1

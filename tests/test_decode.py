@@ -70,7 +70,7 @@ def test_truncated_files_are_refused(format_, share):
     assert error.detail
 
 
-@pytest.mark.parametrize("draft", [None, 192])
+@pytest.mark.parametrize("draft", [None, (192, 192)])
 def test_a_truncated_jpeg_is_refused_in_draft_too(draft):
     """Decoding reduced reads all of a JPEG's data: the last hundredth missing is still noticed."""
     body = jpeg(3, 800, 600)
@@ -137,14 +137,21 @@ def test_a_signature_with_rubbish_behind_is_undecodable():
 
 def test_draft_keeps_the_size_and_reduces_the_picture():
     """A JPEG decoded reduced reports its full size and mode, both sides of the luma at least the draft."""
-    picture = decode(jpeg(5, 1000, 800), CAP, 192)
+    picture = decode(jpeg(5, 1000, 800), CAP, (192, 192))
     assert (picture.header.width, picture.header.height, picture.header.mode) == (1000, 800, "RGB")
     assert picture.luma.size == (250, 200)
 
 
+@pytest.mark.parametrize(("draft", "width"), [((200, 250), 250), ((200, 251), 500), ((201, 250), 500)])
+def test_a_draft_bounds_each_side(draft, width):
+    """The shorter side stays at the first number or above, the longer at the second, whichever is which."""
+    assert decode(jpeg(5, 1000, 800), CAP, draft).luma.width == width
+    assert decode(jpeg(5, 800, 1000), CAP, draft).luma.height == width
+
+
 def test_a_jpeg_smaller_than_the_draft_is_whole():
     """Nothing is ever enlarged or reduced below the draft's side."""
-    assert decode(jpeg(5, 200, 150), CAP, 192).luma.size == (200, 150)
+    assert decode(jpeg(5, 200, 150), CAP, (192, 192)).luma.size == (200, 150)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])

@@ -182,6 +182,16 @@ async def test_a_request_says_who_we_are_and_nothing_else(site):
     assert [request.headers for request in site.requests()] == [wanted, wanted]
 
 
+async def test_own_headers_take_the_place_of_the_usual_ones(site):
+    """Whatever their case, the Host among them; several of one name are all sent."""
+    own = (("accept", "*/*"), ("HOST", "elsewhere"), ("X-A", "1"), ("x-a", "2"))
+    await fetch(site.add("/a", Answer(PICTURE)), settings=replace(SETTINGS, headers=own))
+    ((request),) = site.requests()
+    usual = {"user-agent": SETTINGS.user_agent, "accept-encoding": "identity"}
+    assert request.headers.items() >= (usual | {"accept": "*/*", "host": "elsewhere"}).items()
+    assert request.headers["x-a"] in {"2", "1, 2", "1,2"}
+
+
 async def test_own_headers_stay_with_the_listed_origin(site):
     """--header goes along redirects of the same origin, and never to another."""
     settings = replace(SETTINGS, headers=(("Authorization", "Bearer secret"),))
@@ -239,7 +249,8 @@ async def test_a_connection_that_never_comes_is_connect(black_hole):
 
 async def test_a_trickle_ends_with_the_whole_clock(site):
     """Bytes that never cease do not hold a slot for ever."""
-    (got,) = await fetch(site.add("/a", Answer(PICTURE, fault="trickle", pause=0.1)), settings=HASTY)
+    url = site.add("/a", Answer(PICTURE, fault="trickle", pause=0.1))
+    (got,) = await fetch(url, settings=replace(SETTINGS, timeout=0.9))
     assert (got.reason, got.detail) == (Reason.TIMEOUT, "not whole after 0.9 s")
 
 
@@ -301,10 +312,10 @@ def test_cancelled_connects_do_not_mix_up_bodies(black_hole):
 
     async def crowd(good: list[str]) -> None:
         leases = Leases(8 << 20, 1 << 20)
-        settings = replace(SETTINGS, connect_timeout=0.05)
-        async with Fetcher(settings, leases) as fetcher:
+        hasty = replace(SETTINGS, connect_timeout=0.05)
+        async with Fetcher(hasty, leases) as giving_up, Fetcher(SETTINGS, leases) as fetcher:
             for number, url in enumerate(good):
-                lost = [asyncio.create_task(fetcher.fetch(link(black_hole))) for _ in range(20)]
+                lost = [asyncio.create_task(giving_up.fetch(link(black_hole))) for _ in range(20)]
                 found = [asyncio.create_task(fetcher.fetch(link(url))) for _ in range(5)]
                 assert reasons(await asyncio.gather(*lost)) == ["connect"] * 20
                 for got in await asyncio.gather(*found):

@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter, defaultdict
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +19,7 @@ def link(host: str, row: int = 0) -> Link:
 
 def led(one: Link, host: str) -> Link:
     """That link after a redirect to another host."""
-    return replace(one, host=host, way=Way(f"http://{host}/", one.home, 1, 30.0, 30.0))
+    return one._replace(host=host, way=Way(f"http://{host}/", one.home, 1, 30.0, 30.0))
 
 
 def frontier_of(*hosts: str, per_host: int = 1, **more: float) -> Frontier:

@@ -16,13 +16,13 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from crawler.exchange import FetchSettings
 from crawler.fetch import Fetcher
 from crawler.leases import Leases
-from crawler.records import Failed, Fetched
+from crawler.records import Failed, Fetched, Moved
 from crawler.urls import host_of
 from curator.errors import UsageError
 from curator.measure import MeasureSettings, measure_batch
@@ -159,21 +159,26 @@ def test_any_answer_is_a_body_or_a_reason():
         port = server.sockets[0].getsockname()[1]
 
         @QUICK(max_examples=150)
+        @example([b"HTTP/1.1 301 OK\r\nLocation:0\r\n\r\n"])
         @given(ANSWER)
         def check(answer: list[bytes]) -> None:
             answers[:] = [answer]
             got = runner.run(fetcher.fetch(link(f"http://127.0.0.1:{port}/")))
             if isinstance(got, Fetched):
                 got.lease.release()
+            elif isinstance(got, Moved):
+                assert got.to.way is not None
             else:
                 assert isinstance(got, Failed)
                 assert got.reason in Reason
                 assert got.detail.isprintable()
             assert leases.used == 0
 
-        run(check)
-        runner.run(fetcher.__aexit__(None, None, None))
-        server.close()
+        try:
+            run(check)
+        finally:
+            runner.run(fetcher.__aexit__(None, None, None))
+            server.close()
 
 
 ROW = st.one_of(

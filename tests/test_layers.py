@@ -28,7 +28,7 @@ CRAWLER = """
     opening
     bridge  feed
     settings
-    fetch  answers  permission  verdict  exchange  resolve  tls  limits
+    fetch  answers  wire  permission  verdict  exchange  resolve  tls  limits
     status_report  status  failures  view  rates  report
     lists  lists.opening  lists.formats  lists.schema
     lists.parquet  lists.jsonl  lists.delimited  lists.txt
@@ -87,7 +87,7 @@ CURATOR = """
     measure_encode  report.small
     hashing
     encode
-    measure  decode  pixels  exif  formats  lanczos  phash
+    measure  decode  pixels  exif  formats  lanczos  phash  progressive
     pool  worker  arena  shield
     clusters
     identical  digests
@@ -106,6 +106,7 @@ ORDER = tuple(f"crawler.{name}" for name in CRAWLER.split()) + tuple(
 NETWORK = {
     "crawler.fetch": "opens every connection",
     "crawler.resolve": "asks name servers, for crawler.fetch",
+    "crawler.wire": "asks over them",
     "crawler.answers": "reads what comes back over them",
     "crawler.verdict": "knows the names of its errors",
     "crawler.demo.site": "is a web site, in a process of its own",

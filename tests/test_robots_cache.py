@@ -137,6 +137,18 @@ async def test_an_origin_is_asked_once_whoever_goes_away():
     await cache.close()
 
 
+@pytest.mark.parametrize("reason", [Reason.FORBIDDEN_ADDRESS, Reason.NO_SUCH_HOST, Reason.CONNECT])
+async def test_what_was_never_sent_is_not_counted(reason):
+    """An origin that could not be connected to was asked for nothing."""
+    asked = Asked()
+    cache = RobotsCache(asked)
+    asking = asyncio.create_task(cache.learn(A))
+    await until(lambda: asked.answers)
+    asked.answers[A].set_result(Failed(SILENT.link, reason))
+    await asking
+    assert (cache.counts.asked, cache.counts.failed, cache.counts.under_way) == (0, 0, 0)
+
+
 async def test_closing_ends_what_is_under_way():
     """No task is left, and who waits is not left waiting."""
     cache = RobotsCache(Asked())

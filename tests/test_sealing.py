@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from curator.dataset import Dataset, tables
+from curator.dataset import Dataset, sealing, tables
 from curator.dataset import ledger as ledger_module
 from curator.dataset.layout import Layout
-from curator.dataset.sealing import begin_sealing, finish_sealing
+from curator.dataset.sealing import begin_sealing, finish_sealing, rows_to_table
 from curator.dataset.store import Store
 from curator.dataset.verify import verify
 from curator.errors import CorruptDataset
@@ -130,6 +130,36 @@ def test_rows_beyond_one_value_are_sealed(tmp_path: Path, monkeypatch: pytest.Mo
     assert (sum(rows), max(rows) < 20) == (60, True)
     assert verify(root).problems == ()
     assert [len(sample.caption or "") for sample in Dataset(root)] == [20_000] * 60
+
+
+@pytest.mark.parametrize(
+    ("page", "remembered", "again"),
+    [
+        pytest.param(1_000, 1 << 20, False, id="remembered, one table"),
+        pytest.param(2, 1 << 20, False, id="remembered, many tables"),
+        pytest.param(2, 5_000, False, id="too large to be remembered"),
+        pytest.param(2, 1 << 20, True, id="found open"),
+    ],
+)
+def test_a_shard_is_sealed_from_memory_or_from_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, remembered: int, again: bool
+) -> None:
+    """Its Parquet says what the ledger said, row by row."""
+    monkeypatch.setattr(sealing, "_PAGE", page)
+    monkeypatch.setattr(sealing, "_REMEMBERED_TEXT", remembered)
+    with opened(tmp_path / "data", CAPTIONED, shard_size=100) as store:
+        ingest(store, [url(n) for n in range(9)], [f'["{n}",{n}]' if n % 3 else None for n in range(9)])
+        run = store.begin_run((), {})
+        events = [saved(link, picture(i)) for i, link in enumerate(drawn(store, run.id))]
+        writing = committer(store, run.id)
+        for some in (events[:4], events[4:]):
+            if again:
+                writing.close()
+                writing = committer(store, run.id)
+            writing.commit(some)
+        expected = rows_to_table(sealing.LedgerRows(store.ledger).page(0, 0, 9), store.columns)
+        writing.seal()
+        assert pq.read_table(store.layout.parquet(0)) == expected
 
 
 def both(layout: Layout) -> None:

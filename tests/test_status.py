@@ -146,6 +146,19 @@ def test_hosts_are_told_apart_by_what_they_gave(ledger, tmp_path):
     assert "connect 100.0 %, never gave an image" in text
 
 
+def test_a_redirected_link_counts_where_it_ended(ledger, tmp_path):
+    """What a dead target costs is told of the target; the host that led there has given no failure."""
+    listed(ledger, [f"http://home.example/{n}" for n in range(4)])
+    decide(ledger, {n: (Reason.CONNECT.code if n < 4 else Reason.SAVED.code, 0, 1) for n in range(1, 5)})
+    with ledger.transaction() as db:
+        db.execute(
+            "UPDATE verdicts SET final_url = 'http://dead.example/a' WHERE uid IN"
+            " (SELECT uid FROM frontier WHERE link < 4)"
+        )
+    (dead,) = status(tmp_path).failures.hosts
+    assert (dead.name, dead.failed, dead.saved) == ("dead.example", 3, 0)
+
+
 def test_http_statuses_of_failures(ledger, tmp_path):
     """Failures are counted by HTTP status, 0 standing for no answer; what was saved is not among them."""
     morning(ledger)

@@ -65,6 +65,14 @@ def test_asking_for_robots_txt_is_shown_where_it_is_done():
     assert line["robots_txt"] == {"asked": 1200, "failed": 3, "under_way": 12}
 
 
+def test_nothing_measures_where_nothing_is_decoded():
+    """With --no-decode a thread hashes, and is what is told of where it is the limit."""
+    assert "2 measuring, 40% busy" in shown(a_snapshot())
+    text = shown(a_snapshot(undecoded=True, workers=1))
+    assert "hashing, 40% busy" in text
+    assert "measuring" not in text
+
+
 def test_an_eta_while_reading_is_a_lower_bound():
     """While a list is being read, the known total and the ETA say that more is to come."""
     text = shown(a_snapshot(reading=True))

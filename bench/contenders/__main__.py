@@ -3,6 +3,7 @@
 Whatever the tool prints goes to standard error, the outcome alone to standard output, as a line of JSON.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -13,10 +14,10 @@ from importlib import import_module
 from bench.contending import Job
 
 
-def main(name: str, *flags: str) -> None:
+def main(name: str, version: bool) -> None:
     """Run one."""
     contender = import_module(f"bench.contenders.{name}")
-    if flags == ("--version",):
+    if version:
         print(contender.version())
         return
     job = Job(**json.load(sys.stdin))
@@ -31,4 +32,7 @@ def main(name: str, *flags: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--version", action="store_true")
+    main(**vars(parser.parse_args()))

@@ -101,6 +101,8 @@ def to_array(values: Sequence[object], field: pa.Field) -> pa.Array:
     if _has_bytes(kind):
         values = [_unpacked(value, kind) for value in values]
     text, numbers = _travelling(kind, dates=pa.string()), _travelling(kind, dates=None)
+    if text == kind:
+        return pa.array(values, kind)
     try:
         return pa.array(values, text).cast(kind)
     except pa.ArrowException:

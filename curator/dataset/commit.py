@@ -9,14 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from curator.dataset.captions import later_captions, listed_again
 from curator.dataset.layout import Layout, sample_key
 from curator.dataset.ledger import WAITING, Ledger, Pages
 from curator.dataset.records import Event, Postponed, Verdict
 from curator.dataset.rows import Columns, Listed, sample_row, texts
-from curator.dataset.sealing import begin_sealing, finish_sealing
+from curator.dataset.sealing import Remembered, begin_sealing, finish_sealing
 from curator.dataset.shards import BLOCK, Member, OpenShard
 
 
@@ -28,10 +28,11 @@ class ShardLimits:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(NamedTuple):
     verdict: Verdict
-    row: str
+    place: tuple[int, int]  # its shard, and its index there
+    row: dict[str, Any]
+    text: str  # of the row
     members: tuple[Member, ...]
 
 
@@ -46,6 +47,7 @@ class Committer:
         found = ledger.db.execute("SELECT id, length, samples FROM shards WHERE state = 'open'").fetchone()
         self.done = 0  # events of the last batch that are durable
         self._shard: OpenShard | None = OpenShard(layout, *found) if found else None
+        self._remembered = Remembered(columns)  # of a shard that was found open it misses rows
         self._listed_again = listed_again(ledger)
 
     def commit(self, events: Sequence[Event]) -> None:
@@ -67,7 +69,8 @@ class Committer:
         shard, self._shard = self._shard, None
         shard.close()
         begin_sealing(self._ledger, shard.id)
-        finish_sealing(self._ledger, self._layout, self._columns, shard.id)
+        remembered, self._remembered = self._remembered, Remembered(self._columns)
+        finish_sealing(self._ledger, self._layout, self._columns, shard.id, remembered)
 
     def close(self) -> None:
         """Close the open shard's file, leaving it open to be continued."""
@@ -77,44 +80,56 @@ class Committer:
 
     def _commit_into_shard(self, events: Sequence[Event], listed: dict[bytes, Listed]) -> None:
         """Commit the events that are not `done` until the shard is full."""
-        shard = self._open_shard()
-        samples: list[_Sample] = []
-        length, start, end = shard.length, self.done, self.done
-        while end < len(events):
-            event = events[end]
-            if isinstance(event, Verdict) and event.image is not None:
-                place = shard.id, shard.samples + len(samples), length
-                sample = self._sample(*place, event, listed[event.uid])
-                room = sum(member.room for member in sample.members)
-                if shard.samples + len(samples) and length + room > self._limits.bytes:
-                    break
-                samples.append(sample)
-                length += room
-            end += 1
-            if shard.samples + len(samples) >= self._limits.samples:
-                break
+        samples, end = self._fitting(events, listed)
+        shard, length = self._shard, 0
         try:
-            length = shard.append([member for sample in samples for member in sample.members])
+            if shard is not None:
+                length = shard.append([member for sample in samples for member in sample.members])
             with self._ledger.transaction():
-                self._record(events[start:end], shard, samples, length)
+                self._record(events[self.done : end], samples, length)
         except BaseException:
-            shard.take_back()
+            if shard is not None:
+                shard.take_back()
             raise
-        shard.committed(length, shard.samples + len(samples))
         self.done = end
+        if shard is None:
+            return
+        shard.committed(length, shard.samples + len(samples))
+        self._remembered.add([one.row for one in samples], sum(len(one.text) for one in samples))
         if shard.samples >= self._limits.samples or end < len(events):
             self.seal()
 
-    def _record(
-        self, events: Sequence[Event], shard: OpenShard, samples: Sequence[_Sample], length: int
-    ) -> None:
-        places = {sample.verdict.uid: shard.samples + i for i, sample in enumerate(samples)}
+    def _fitting(self, events: Sequence[Event], listed: dict[bytes, Listed]) -> tuple[list[_Sample], int]:
+        """The samples of those events that are not `done` and fit the shard, and where these events end.
+
+        A shard is opened for an image only: a crawl that saves nothing leaves no file.
+        """
+        samples: list[_Sample] = []
+        length, end = 0, self.done  # bytes that are new
+        while end < len(events):
+            event = events[end]
+            if isinstance(event, Verdict) and event.image is not None:
+                shard = self._open_shard()
+                place = shard.id, shard.samples + len(samples)
+                sample = self._sample(place, shard.length + length, event, listed[event.uid])
+                room = sum(member.room for member in sample.members)
+                if place[1] and shard.length + length + room > self._limits.bytes:
+                    break
+                samples.append(sample)
+                length += room
+                if place[1] + 1 >= self._limits.samples:
+                    return samples, end + 1
+            end += 1
+        return samples, end
+
+    def _record(self, events: Sequence[Event], samples: Sequence[_Sample], length: int) -> None:
+        places = {sample.verdict.uid: sample.place for sample in samples}
         self._move([event.uid for event in events], events)
         decided = [
             (
                 *(event.uid, event.http_status, event.detail, event.final_url),
                 *(event.duplicate_of, event.distance, time.time()),
-                *((shard.id, places[event.uid]) if event.uid in places else (None, None)),
+                *places.get(event.uid, (None, None)),
             )
             for event in events
             if isinstance(event, Verdict)
@@ -123,12 +138,12 @@ class Committer:
         self._ledger.insert_many(
             "INSERT INTO samples",
             "",
-            [(shard.id, places[one.verdict.uid], one.verdict.uid, one.row) for one in samples],
+            [(*one.place, one.verdict.uid, one.text) for one in samples],
         )
         if samples:
             self._ledger.db.execute(
                 "UPDATE shards SET length = ?, samples = samples + ?, ended = ? WHERE id = ?",
-                (length, len(samples), time.time(), shard.id),
+                (length, len(samples), time.time(), samples[0].place[0]),
             )
 
     def _move(self, uids: list[bytes], events: Sequence[Event]) -> None:
@@ -157,6 +172,8 @@ class Committer:
         self._ledger.add_counts(deltas)
 
     def _open_shard(self) -> OpenShard:
+        if self._shard is not None and self._shard.samples >= self._limits.samples:
+            self.seal()  # a kill came between its last commit and this
         if self._shard is None:
             with self._ledger.transaction() as db:
                 shard = db.execute(
@@ -167,10 +184,10 @@ class Committer:
             self._shard = OpenShard(self._layout, shard, 0, 0)
         return self._shard
 
-    def _sample(self, shard: int, index: int, start: int, verdict: Verdict, listed: Listed) -> _Sample:
+    def _sample(self, place: tuple[int, int], start: int, verdict: Verdict, listed: Listed) -> _Sample:
         """The sample that begins `start` bytes into the shard."""
         assert verdict.image is not None
-        key = sample_key(shard, index, self._limits.samples)
+        key = sample_key(*place, self._limits.samples)
         image = verdict.image
         row = sample_row(key, verdict.uid, verdict.attempts, listed, image, self._columns, start + BLOCK)
         kept, beside = texts(row, self._columns)
@@ -181,7 +198,7 @@ class Committer:
         if self._columns.has_caption:
             text = (row["caption"] or "").encode("utf-8", "replace")
             members.append(Member(f"{key}.txt", (text,), len(text)))
-        return _Sample(verdict, kept, tuple(members))
+        return _Sample(verdict, place, row, kept, tuple(members))
 
     def _listed(self, saved: Sequence[Verdict]) -> dict[bytes, Listed]:
         """What the lists said of the links in `saved`, other listings' captions included."""

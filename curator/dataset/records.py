@@ -1,13 +1,16 @@
-"""What the stages before it hand to the writer, and what it hands back."""
+"""What the stages before it hand to the writer, and what it hands back.
+
+Records of every image are named tuples, which are made in a quarter of the time of a frozen dataclass.
+"""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from curator.reasons import Reason
 from curator.records import Body, Measures, Stored, Undecoded
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """A picture to be saved: its bytes in pieces, and what is known of it."""
 
     body: Body
@@ -22,8 +25,7 @@ class Image:
     stored: Stored | None = None  # of body, where that is not what the server sent
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What became of one link in this run. `image` exactly when the reason is `saved`."""
 
     uid: bytes
@@ -53,8 +55,7 @@ class Postponed:
 Event = Verdict | Postponed
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(NamedTuple):
     """A link as the ledger holds it."""
 
     uid: bytes

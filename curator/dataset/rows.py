@@ -7,11 +7,11 @@ server sent. Both are the same where nothing was encoded anew.
 
 import json
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import pyarrow as pa
@@ -61,6 +61,23 @@ SAMPLE_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _STRICT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_PATTERNS = 256  # of nulls in a row: those of one dataset are few, unless its own columns have many
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError(f"JSON has no {value}")
+    return repr(value)
+
+
+# How `_STRICT` writes values of these types. Most rows are of nothing else.
+_WRITTEN: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring_ascii,
+    int: repr,
+    float: _number,
+    bool: {False: "false", True: "true"}.__getitem__,
+    list: lambda value: _STRICT.encode(value) if value else "[]",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,19 @@ class Columns:
         carried = [field for field in self.schema if field.name != "caption"]
         caption = [field for field in self.schema if field.name == "caption"]
         return pa.schema([*carried, *caption, *(pa.field(name, kind) for name, kind in SAMPLE_FIELDS)])
+
+    @cached_property
+    def templates(self) -> Callable[[tuple[str, ...]], tuple[str, str]]:
+        """From the columns that are null in a row: the texts of row and sidecar, with `%s` for all other values."""
+        return lru_cache(_PATTERNS)(self._templates)
+
+    def _templates(self, nulls: tuple[str, ...]) -> tuple[str, str]:
+        names = self.samples.names
+        keys = [_STRICT.encode(name).replace("%", "%%") for name in names]
+        empty = [_STRICT.encode(self.empty[name]) if name in nulls else "%s" for name in names]
+        null = ["null" if name in nulls else "%s" for name in names]
+        kept, beside = (",".join(map("%s:%s".__mod__, zip(keys, one, strict=True))) for one in (null, empty))
+        return f"{{{kept}}}", f"{{{beside}}}"
 
     @cached_property
     def empty(self) -> dict[str, str | int | float | bool | list[object]]:
@@ -150,12 +180,16 @@ def sample_row(
 
 
 def texts(row: dict[str, Any], columns: Columns) -> tuple[str, bytes]:
-    """The row as the ledger keeps it, null and NaN included, and its sidecar. Mostly they are the same."""
-    if None not in row.values():
-        with suppress(ValueError):
-            text = _STRICT.encode(row)
-            return text, text.encode()
-    return _JSON.encode(row), sidecar(row, columns)
+    """The row as the ledger keeps it, null and NaN included, and its sidecar. Values are written once for both."""
+    nulls = tuple([name for name, value in row.items() if value is None])
+    told = [value for value in row.values() if value is not None] if nulls else row.values()
+    try:
+        values = tuple([_WRITTEN.get(type(value), _STRICT.encode)(value) for value in told])
+    except ValueError:  # JSON has no NaN
+        return _JSON.encode(row), sidecar(row, columns)
+    kept, beside = columns.templates(nulls)
+    text = kept % values
+    return text, (beside % values if nulls else text).encode()
 
 
 def sidecar(row: dict[str, Any], columns: Columns) -> bytes:

@@ -8,7 +8,7 @@ all of it again from whichever names exist: the rows are in the ledger until the
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
@@ -24,7 +24,8 @@ from curator.dataset.tables import write_table
 from curator.errors import CorruptDataset
 
 _BACKUP = "Put back what was there, from a backup if need be; nothing was changed."
-_PAGE = 1_000  # rows turned from JSON to Arrow at once
+_PAGE = 1_000  # rows turned to Arrow at once
+_PAGE_TEXT, _REMEMBERED_TEXT = 4 << 20, 32 << 20  # characters of rows
 _ROWS = "SELECT row FROM samples WHERE shard = ? AND idx >= ? AND idx < ? ORDER BY idx LIMIT ?"
 
 
@@ -34,7 +35,44 @@ def begin_sealing(ledger: Ledger, shard: int) -> None:
         db.execute("UPDATE shards SET state = 'sealing' WHERE id = ?", (shard,))
 
 
-def finish_sealing(ledger: Ledger, layout: Layout, columns: Columns, shard: int) -> None:
+class Remembered:
+    """The rows of a shard that was filled in one go, as tables: sealing it need not read them from the ledger.
+
+    Only while they are not large, and nothing but the committed rows, in their order.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        """Of a shard that is empty."""
+        self._columns = columns
+        self._rows: list[dict[str, Any]] = []  # not yet in a table
+        self._tables: list[pa.Table] = []
+        self._text, self._all_text = 0, 0
+
+    def add(self, rows: Sequence[dict[str, Any]], text: int) -> None:
+        """These were committed; they take `text` characters."""
+        self._all_text += text
+        if self._all_text > _REMEMBERED_TEXT:
+            self._rows, self._tables = [], []
+            return
+        self._rows += rows
+        self._text += text
+        if len(self._rows) >= _PAGE or self._text >= _PAGE_TEXT:
+            self._pack()
+
+    def tables(self, samples: int) -> Sequence[pa.Table] | None:
+        """All `samples` rows of the shard, None where some are in the ledger alone."""
+        if self._rows:
+            self._pack()
+        return self._tables if sum(map(len, self._tables)) == samples else None
+
+    def _pack(self) -> None:
+        self._tables.append(rows_to_table(self._rows, self._columns))
+        self._rows, self._text = [], 0
+
+
+def finish_sealing(
+    ledger: Ledger, layout: Layout, columns: Columns, shard: int, remembered: Remembered | None = None
+) -> None:
     """All steps after the first, from whatever a kill left of them.
 
     Raises CorruptDataset, with nothing changed, where the archive is not what the steps leave.
@@ -43,7 +81,7 @@ def finish_sealing(ledger: Ledger, layout: Layout, columns: Columns, shard: int)
         "SELECT length, samples FROM shards WHERE id = ?", (shard,)
     ).fetchone()
     whole = _is_whole(layout, shard, length)
-    tables = _tables(ledger, columns, shard, samples)
+    tables = (remembered and remembered.tables(samples)) or _tables(ledger, columns, shard, samples)
     replace_whole(layout.parquet(shard), lambda file: write_table(file, columns.samples, tables))
     stats = json.dumps(_stats(ledger, shard), indent=4).encode()
     replace_whole(layout.stats(shard), lambda file: file.write(stats))
@@ -106,8 +144,14 @@ def rows_to_table(rows: list[dict[str, Any]], columns: Columns) -> pa.Table:
     """Sample rows as the ledger keeps them, as a table of the dataset's one schema."""
     schema = columns.samples
     values = zip(*map(itemgetter(*schema.names), rows), strict=True)
-    arrays = [to_array(column, field) for column, field in zip(values, schema, strict=True)]
+    arrays = [_array(column, field) for column, field in zip(values, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _array(values: Sequence[Any], field: pa.Field) -> pa.Array:
+    if field.name == "fetched_at":  # text cast to times would import pyarrow.compute, which takes 30 ms
+        return pa.array(list(map(datetime.fromisoformat, values)), field.type)
+    return to_array(values, field)
 
 
 def _stats(ledger: Ledger, shard: int) -> dict[str, Any]:

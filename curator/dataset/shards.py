@@ -6,8 +6,8 @@ in order of arrival, so the same samples in the same order give the same bytes.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from curator.dataset.layout import Layout, sync_folder
 from curator.errors import CorruptDataset
@@ -51,8 +51,7 @@ def sealed_size(length: int) -> int:
     return end + (-end % RECORD)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One file of a sample."""
 
     name: str

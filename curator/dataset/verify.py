@@ -30,7 +30,7 @@ class Report:
     found: int  # problems in all
     links: int  # distinct URLs in the frontier
     unmerged: int  # rows read from lists and not yet in the frontier: the next run goes on with them
-    shards: int
+    shards: int  # that hold anything
     samples: int  # read back whole
     bytes: int  # of their images
 
@@ -70,7 +70,7 @@ def verify(root: Path) -> Report:
             return Report(tuple(problems.listed), problems.found, 0, 0, 0, 0, 0)
     return Report(
         tuple(problems.listed), problems.found, totals.links, totals.unmerged,
-        *(len(shards), checker.samples, checker.bytes),
+        *(sum(shard.samples > 0 for shard in shards), checker.samples, checker.bytes),
     )  # fmt: skip
 
 

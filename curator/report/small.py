@@ -20,7 +20,7 @@ def thumbnails(
     for index, body in enumerate(bodies):
         begin(index)
         try:
-            made.append(_small(colour(body, max_pixels, draft=SIDE)))
+            made.append(_small(colour(body, max_pixels, draft=(1, SIDE))))
         except Refused as refused:
             made.append(Unmeasured(refused.reason, refused.detail))
     return made

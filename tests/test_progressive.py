@@ -1,0 +1,134 @@
+"""Luma without the scans of chroma: the same pixels, and the same refusals."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from curator import decode as door
+from curator.decode import Refused, decode
+from curator.progressive import luma_only
+from tests.pictures import encoded, photo
+
+CAP = 10_000_000
+PICTURE = photo(1, 90, 60)
+
+
+def seen(body):
+    """What decoding gives: header and pixels, or the Reason."""
+    try:
+        picture = decode(body, CAP, (256, 256))
+    except Refused as refused:
+        return refused.reason
+    return picture.header, picture.luma.size, picture.luma.tobytes()
+
+
+def progressive(image=PICTURE, **options):
+    return encoded(image, "JPEG", progressive=True, **options)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 700),
+    st.integers(1, 300),
+    st.integers(5, 100),
+    st.integers(0, 2),
+    st.sampled_from((0, 1, 7)),
+    st.sampled_from((bytes, memoryview)),
+)
+def test_luma_is_the_same(width, height, quality, subsampling, restart, wrap):
+    """Of any size, quality, subsampling and distance of restarts, luma is that of the whole file, from fewer bytes."""
+    body = progressive(
+        PICTURE.resize((width, height)),
+        quality=quality,
+        subsampling=subsampling,
+        restart_marker_blocks=restart,
+    )
+    cut = luma_only(wrap(body))
+    assert cut is not body
+    assert np.array_equal(*(luma(one) for one in (body, cut)))
+    assert len(cut) < len(body) + 69  # the table of zeros
+
+
+def luma(body):
+    image = Image.open(io.BytesIO(body))
+    image.draft("L", (256, 256))
+    return np.asarray(image)
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(("set", "cut", "put", "end")),
+        st.floats(0, 1, exclude_max=True),
+        st.binary(max_size=5),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def changed(body, changes):
+    """A file with some of its bytes others, gone, or more."""
+    made = bytearray(body)
+    for kind, place, new in changes:
+        at = int(place * len(made))
+        if kind == "end":
+            del made[max(at, 2) :]
+        else:
+            made[at : at + (0 if kind == "put" else len(new))] = b"" if kind == "cut" else new
+    return bytes(made)
+
+
+@settings(max_examples=400)
+@given(CHANGES, st.integers(20, 95), st.integers(0, 2), st.sampled_from((0, 3)))
+def test_damaged_file_comes_to_the_same(changes, quality, subsampling, restart):
+    """Whatever is done to a file's bytes, it is refused as ever, or gives the pixels that it would."""
+    small = PICTURE.resize((40, 27))
+    options = {"quality": quality, "subsampling": subsampling, "restart_marker_blocks": restart}
+    body = changed(progressive(small, **options), changes)
+    cut, door.luma_only = door.luma_only, lambda file: file
+    try:
+        expected = seen(body)
+    finally:
+        door.luma_only = cut
+    assert seen(body) == expected
+
+
+def unfinished(body):
+    """Without its last scan, which refines luma."""
+    return body[: body.rindex(b"\xff\xda")] + b"\xff\xd9"
+
+
+def renamed(body, names):
+    """With other names for its components, which then are not Y, Cb and Cr to every decoder."""
+    for old, new in zip((1, 2, 3), names, strict=True):
+        at = body.index(b"\xff\xc2") + 10 + 3 * (old - 1)
+        assert body[at] == old
+        body = body[:at] + bytes([new]) + body[at + 1 :]
+    return body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(encoded(PICTURE), id="baseline"),
+        pytest.param(progressive(PICTURE.convert("L")), id="grey"),
+        pytest.param(progressive(PICTURE.convert("CMYK")), id="CMYK"),
+        pytest.param(progressive(keep_rgb=True), id="RGB"),
+        pytest.param(renamed(progressive(), b"RGB"), id="components named RGB"),
+        pytest.param(
+            encoded(PICTURE, "MPO", progressive=True, save_all=True, append_images=[PICTURE]), id="MPO"
+        ),
+        pytest.param(progressive()[:-200], id="truncated"),
+        pytest.param(unfinished(progressive()), id="unfinished"),
+        pytest.param(encoded(PICTURE, "PNG"), id="PNG"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"\xff\xd8" + b"\xff\xfe\0\2" * 5_000_000, id="comments without end"),
+    ],
+)
+def test_what_is_odd_is_left_alone(body):
+    """What is no finished progressive JPEG in Y, Cb and Cr is given back as it is."""
+    assert luma_only(body) is body

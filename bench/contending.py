@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import IO, Any
 
 from bench.peers import ROOT, python_for
@@ -100,6 +101,7 @@ def contend(name: str, job: Job, limit: float = LIMIT_S) -> Run:
     return Run(name, seconds - (found.aside if found else 0), cpu, watch.peak, began, code, found, failure)
 
 
+@cache
 def version_of(name: str) -> str:
     """What a contender says of its version; empty where it cannot be installed or asked."""
     python = python_for(name)

@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT))  # so that the file can also be run by its path
 from bench.record import append, environment, say_missed  # noqa: E402
 from bench.reference import photos  # noqa: E402
 from bench.tree import Watch  # noqa: E402
+from curator.heap import keep_freed_memory  # noqa: E402
 from curator.measuring import Listing, Progress, measure_sources  # noqa: E402
 from curator.settings import Settings  # noqa: E402
 from curator.sources.listing import list_images  # noqa: E402
@@ -102,6 +103,7 @@ def alone(command: list[str]) -> dict[str, float]:
 
 def measuring(folder: Path) -> dict[str, float]:
     """Images of a folder that were measured, seconds, and CPU seconds."""
+    keep_freed_memory()  # as the command does
     progress = Progress()
     began, before = time.perf_counter(), time.process_time()
     with Watch(os.getpid(), memory=False) as watch, tempfile.TemporaryDirectory(prefix="bench-") as out:

@@ -23,6 +23,7 @@ from curator.export.plan import Table
 from curator.export.records import Exported
 from curator.export.target import REFUSED, check_free
 from curator.flags import reader_may_leave
+from curator.heap import keep_freed_memory
 from curator.opened import reopened
 from curator.outcome import DEFAULT, MEASURES
 from curator.pipeline import Curated, Watched, curate_with
@@ -63,6 +64,7 @@ def run_export(curated: Path, out: Path, settings: ExportSettings, terminal: Ter
 
 
 def _run(work: Coroutine[Any, Any, None], kept: str) -> int:
+    keep_freed_memory()  # the process is ours
     try:
         uvloop.run(_stoppable(work))
     except (asyncio.CancelledError, KeyboardInterrupt):

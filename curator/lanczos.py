@@ -92,4 +92,4 @@ def _scattered(
     beyond = near.shape[1]
     weights = np.zeros((SIDE, cells + 2 * beyond), kind)
     weights[_ROWS, cell + beyond] = near
-    return weights[:, beyond : beyond + cells]
+    return np.ascontiguousarray(weights[:, beyond : beyond + cells])

@@ -9,8 +9,6 @@ How one image cannot take the rest with it:
 - a thread waits for the parent's end. Forkserver children are not ended by it, and nobody else would tell.
 """
 
-import contextlib
-import ctypes
 import gc
 import mmap
 import os
@@ -25,13 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from curator.arena import HEADER, NOBODY, Arena
+from curator.heap import keep_freed_memory
 
 OUT_OF_MEMORY = 77  # exit code: a MemoryError that the kernel did not catch
-
-_HEAP_KEPT = 24 << 20  # bytes: what all but one picture in fifty need
-_HEAP_TRIMMED = 32 << 20  # bytes of the heap's end that make giving back worth it
-_LARGEST_OF_HEAP = 32 << 20  # bytes: as much as glibc takes
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 
 # A signal to the whole group is the parent's to act on: it drains, then ends its workers. A stopped worker
 # (Ctrl-Z) would be charged for the time it stood still.
@@ -61,7 +55,7 @@ def start(arenas: Sequence[Arena], timeout: float, memory: int) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _keep_freed_memory()
+    keep_freed_memory()
     _station = _Station(arenas, [arena.note() for arena in arenas], timeout, memory, _no_kernel, 0)
 
 
@@ -107,19 +101,6 @@ def _limit_memory(size: int | None) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     allowed = [limit for limit in (size, hard) if limit is not None and limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_AS, (min(allowed, default=resource.RLIM_INFINITY), hard))
-
-
-def _keep_freed_memory() -> None:
-    """Let the C heap reuse what an image took, up to `_HEAP_KEPT`; only what a large one took beyond goes back.
-
-    Otherwise pixels go back to the system with every image, and the next one faults in the same number of
-    zeroed pages: a tenth of a worker's time. glibc's alone to set; other C libraries do without.
-    """
-    with contextlib.suppress(AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_OF_HEAP)
-        mallopt(_M_TRIM_THRESHOLD, _HEAP_TRIMMED)
-        mallopt(_M_TOP_PAD, _HEAP_KEPT)
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from curator.records import Measures
 
@@ -65,6 +65,16 @@ def oriented(image: Image.Image, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encoded(image, "WEBP", lossless=True, exif=exif)
+
+
+def swapped_profile() -> bytes:
+    """A profile in which red means blue."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    named = srgb.replace("sRGB".encode("utf-16-be"), "wide".encode("utf-16-be"))
+    red, blue = named.index(b"rXYZ"), named.index(b"bXYZ")
+    profile = bytearray(named)
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
 
 
 def measures(**changes: Any) -> Measures:

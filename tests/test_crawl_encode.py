@@ -38,7 +38,7 @@ from tests.crawling import assert_verified, members, run_crawl, saved, states, w
 from tests.curating import curated, exported, survivors
 from tests.datasets import committer, drawn, ingest, make, opened, picture, url
 from tests.datasets import saved as verdict
-from tests.pictures import encoded, flat, jpeg, oriented, photo
+from tests.pictures import encoded, flat, jpeg, oriented, photo, swapped_profile
 from tests.site import Answer, Site
 
 RESIZED = {"resize": 48, "resize_mode": "center-crop", "encode": "png"}
@@ -188,6 +188,12 @@ BODIES = [
         jpeg(6, 30, 30)[:300],
     ),
     *(encoded(flat(width=3, height=2), "BMP"), encoded(photo(7, 50, 40).convert("LA"), "PNG")),
+    # JPEGs that are not YCbCr inside, and one whose colours are converted
+    *(encoded(photo(9, 90, 60).convert(mode), "JPEG") for mode in ("L", "CMYK")),
+    *(
+        encoded(photo(9, 90, 60), "JPEG", keep_rgb=True),
+        encoded(photo(9, 90, 60), "JPEG", icc_profile=swapped_profile()),
+    ),
 ]
 
 

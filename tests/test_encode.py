@@ -14,7 +14,7 @@ from curator.encoding import RESIZE_MODES, Encoding
 from curator.errors import UsageError
 from curator.reasons import Reason
 from curator.records import Unmeasured
-from tests.pictures import encoded, flat, jpeg, oriented, photo
+from tests.pictures import encoded, flat, jpeg, oriented, photo, swapped_profile
 
 MAX_PIXELS = 4_000_000
 RECORD = Path(__file__).with_name("img2dataset_resized.npz")  # made by bench/img2dataset_resized.py
@@ -175,12 +175,7 @@ def test_lab_and_other_profiles_become_srgb() -> None:
 
 def test_a_wide_profile_is_converted() -> None:
     """A file whose profile swaps the colours' meaning does not keep its numbers."""
-    swapped = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    named = bytes(swapped).replace("sRGB".encode("utf-16-be"), "wide".encode("utf-16-be"))
-    red, blue = named.index(b"rXYZ"), named.index(b"bXYZ")
-    profile = bytearray(named)
-    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    made = colour(encoded(flat((255, 0, 0)), "PNG", icc_profile=bytes(profile)), MAX_PIXELS)
+    made = colour(encoded(flat((255, 0, 0)), "PNG", icc_profile=swapped_profile()), MAX_PIXELS)
     pixel = made.getpixel((3, 3))
     assert isinstance(pixel, tuple)
     assert pixel[2] > 200 > 100 > pixel[0]

@@ -88,7 +88,7 @@ CURATOR = """
     hashing
     encode
     measure  decode  pixels  exif  formats  lanczos  phash  progressive
-    pool  worker  arena  shield
+    pool  worker  arena  heap  shield
     clusters
     identical  digests
     verdicts

@@ -156,7 +156,8 @@ async def test_answers_wait_while_the_event_loop_is_busy():
     await asyncio.gather(*(resolver.resolve(f"h{n}.example", 80) for n in range(1_000)))
     await resolver.close()
     asked, _ = server.communicate("\n")
-    assert int(asked) < 2 * 1_000 + 50  # for either family, and seldom once more
+    # for either family, and some once more where the server is slow; of answers that are dropped nearly all
+    assert int(asked) < 3 * 1_000
 
 
 @pytest.mark.parametrize(("answer", "told"), [(SERVFAIL, 1), (NXDOMAIN, 0)])

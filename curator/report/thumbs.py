@@ -15,7 +15,7 @@ from curator.report.small import thumbnails
 from curator.settings import Settings
 from curator.sources.bodies import Wanted
 
-_BATCH = 32  # images
+_BATCH = 8  # images: few, so that no worker is left with many at the end
 _BATCH_BYTES = 16 << 20
 
 

@@ -12,8 +12,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8 
 def keep_freed_memory() -> None:
     """Let all threads of this process reuse what was freed by any of them, up to `_KEPT` bytes.
 
-    Only what a large image took beyond that goes back. Otherwise pixels and bodies go back to the system with every image, and the next one faults in the same number
-    of zeroed pages: a tenth of a worker's time.
+    Only what a large image took beyond that goes back to the system. Otherwise pixels and bodies do with every
+    image, and the next one faults in the same number of zeroed pages: a tenth of a worker's time.
     """
     with contextlib.suppress(AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

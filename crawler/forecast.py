@@ -25,7 +25,9 @@ class Forecast:
     stored_bytes: float  # of images saved
     received_bytes: float
     seconds: float  # at the pace of the sample
-    slowest: tuple[tuple[str, float], ...]  # hosts, and the seconds each would take on its own
+    slowest: tuple[
+        tuple[str, float], ...
+    ]  # hosts, and the seconds each would take on its own, where that shows
 
 
 class HostClock:
@@ -76,7 +78,8 @@ def forecast(
     """
     low, high = wilson(saved, decided)
     scale = links / decided if decided else 0.0
-    slowest = sorted((hosts or {}).items(), key=lambda pair: (-pair[1], pair[0]))[:SLOWEST]
+    # a malformed URL has no host
+    took = [(host, spent * scale) for host, spent in (hosts or {}).items() if host and round(spent * scale)]
     return Forecast(
         links=links,
         sampled=decided,
@@ -86,5 +89,5 @@ def forecast(
         stored_bytes=stored_bytes * scale,
         received_bytes=received_bytes * scale,
         seconds=seconds * scale,
-        slowest=tuple((host, spent * scale) for host, spent in slowest),
+        slowest=tuple(sorted(took, key=lambda pair: (-pair[1], pair[0]))[:SLOWEST]),
     )

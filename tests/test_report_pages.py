@@ -222,7 +222,8 @@ def test_chance_is_told_and_warned_of(tmp_path):
     )
     for text in (calm, loud):
         assert (
-            "about 1,200 pairs of the 1,000 different hashes would still lie within 9 bits" in Page(text).text
+            "about 1,200 pairs of different pictures among the 1,000 images compared would still lie within 9 bits"
+            in Page(text).text
         )
     assert "That is a lot" in loud
     assert "That is a lot" not in calm

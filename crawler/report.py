@@ -83,7 +83,7 @@ def _go_on(
             f"crawl {where} --retry transient", f"try again: {counted(retryable, 'failure')} may have passed"
         )
     elif spent:
-        tried = f"{counted(of_kind(counts, Kind.TRANSIENT), 'failure')} tried five times each"
+        tried = f"{counted(of_kind(counts, Kind.TRANSIENT), 'failure')} tried five times or more each"
         yield Step(f"crawl {where} --retry {','.join(spent)}", f"{tried}; to try once more")
 
 

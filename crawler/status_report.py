@@ -89,9 +89,9 @@ def _transient_advice(found: Status) -> list[str]:
     young, answering = found.failures.retryable, found.failures.retryable_answering
     about = "" if found.failures.part == 1 else "about "
     if not young:
-        tried = f"{'it' if transient == 1 else 'each'} was tried five times already"
+        tried = f"{'it' if transient == 1 else 'each'} was tried five times or more already"
         return [f"{counted(transient, 'failure')} may yet pass, but {tried}: hardly worth a retry."]
-    spent = f" (besides {transient - young:,} tried five times already)" if transient > young else ""
+    spent = f" (besides {transient - young:,} tried five times or more already)" if transient > young else ""
     what = f"{about}{counted(young, 'failure')} may pass when tried again{spent}"
     if not answering:
         return [f"{what}, all on hosts that never gave an image: a retry is worth little."]

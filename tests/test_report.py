@@ -94,7 +94,7 @@ def test_what_to_type_next(counts, options, expected):
     [
         (SPENT, {"retryable": 2}, "try again: 2 failures may have passed"),
         (SPENT, {"retryable": 1}, "try again: 1 failure may have passed"),
-        (SPENT, {}, "3 failures tried five times each; to try once more"),
+        (SPENT, {}, "3 failures tried five times or more each; to try once more"),
         ({Reason.FORBIDDEN_ADDRESS: 18}, {}, "18 URLs of a special address: if that network is yours"),
         ({}, {"pending": 2600}, "crawl the rest of the list: 2,600 links pending"),
         ({Reason.HTTP_404: 32, Reason.BAD_URL: 18}, {}, "see where the 50 failures are"),

@@ -165,6 +165,9 @@ def _tell_exported(exported: Exported, out: Path, form: str, terminal: Terminal)
             shards = "" if form == "folder" else f", in {counted(exported.shards, 'file')}"
             told = f"{counted(exported.images, 'image')}, {size(exported.bytes)}{shards}"
             tell(terminal.console, f"exported   {told}: {out}")
+            if empty := [side for side, images in exported.splits.items() if not images]:
+                words = f"--split leaves {', '.join(empty)} empty: sides are met on average, and here are few images"
+                tell(terminal.console, Text(f"warning: {words}.", "yellow"))
 
 
 @asynccontextmanager

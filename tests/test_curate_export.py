@@ -1,5 +1,6 @@
 """What `curate export` writes, read by `curate` again; inputs that stay as they were; splits that do not leak."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -113,3 +114,18 @@ def test_splits_do_not_leak(tmp_path: Path):
                 families.setdefault(name.partition("-")[0], set()).add(side)
     assert all(len(found) == 1 for found in families.values())
     assert set.union(*families.values()) == {"train", "val"}
+
+
+def test_an_empty_side_is_told(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """A split that leaves a side without images warns of that side, and of no other; --json counts each."""
+    here = Here(monkeypatch, capsys)
+    flags = ("--out", tmp_path / "clean", "--split", "train=999999,val=1")
+    ended = here("export", kept / "curated", *flags)
+    assert (ended.code, ended.error) == (0, "")
+    assert "warning: --split leaves val empty: " in ended.out
+    again = json.loads(here("export", kept / "curated", *flags, "--json").out)
+    assert again["splits"] == {"train": again["images"], "val": 0}
+    ended = here("export", kept / "curated", "--out", tmp_path / "even", "--split", "a=1,b=1")
+    assert (ended.code, "warning" in ended.out) == (0, False)

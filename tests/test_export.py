@@ -312,8 +312,9 @@ async def test_rows_come_in_the_planned_order(tmp_path: Path) -> None:
     orders = []
     for n, wanted in enumerate(({"shuffle": 2}, {"split": (("a", 1), ("b", 1))}, {})):
         exported = await made.export(tmp_path / str(n), form="parquet", shard_size=6, **wanted)
+        assert sum(exported.splits.values()) == (15 if "split" in wanted else 0)
         assert exported == Exported(
-            15, sum(row["bytes"] for row in made.rows if row["kept"]), exported.shards, {}
+            15, sum(row["bytes"] for row in made.rows if row["kept"]), exported.shards, {}, exported.splits
         )
         tables = [pq.read_table(path) for path in sorted((tmp_path / str(n)).glob("*.parquet"))]
         rows = [row for table in tables for row in table.to_pylist()]

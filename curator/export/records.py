@@ -1,7 +1,7 @@
 """The records of an export: what it asks for, what it is given, what it makes of an image and what it tells."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -43,9 +43,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export wrote. `bytes` of images, `shards` of any form; `refused` by Reason, told in refused.csv."""
+    """What an export wrote. `bytes` of images, `shards` of any form; `refused` by Reason, told in refused.csv.
+
+    `splits`: images on each side of `--split`.
+    """
 
     images: int
     bytes: int
     shards: int
     refused: dict[str, int]
+    splits: dict[str, int] = field(default_factory=dict)

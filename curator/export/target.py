@@ -132,6 +132,10 @@ class Target:
             bytes=sum(done.bytes for done in parts.values()),
             shards=sum(done.images > 0 for done in parts.values()),
             refused=dict(sorted(Counter(one.reason.value for one in refused).items())),
+            splits={
+                side: sum(done.images for name, done in parts.items() if name.startswith(f"{side}-"))
+                for side, _ in self._told["settings"]["split"]
+            },
         )
         self._told |= {
             "exported": asdict(exported),

@@ -35,8 +35,6 @@ def ending(summary: Mapping[str, Any], settings: Settings, out: Path) -> Iterato
         yield Text(f"warning: {harmless(warning, 1000)}", "yellow")
     if (more := len(summary["warnings"]) - _SHOWN) > 0:
         yield f"... and {counted(more, 'warning')} more in {out / REPORT}"
-    if not kept:
-        yield _nothing(summary["reasons"], images)
     yield f"report     {out / REPORT}"
     yield f"decisions  {out / FILE}"
     if kept:
@@ -89,8 +87,3 @@ def _pairs(pairs: dict[str, Any] | None) -> Iterator[str]:
         f"{name} {100 * pairs[name]:.1f} %" for name in ("precision", "recall") if pairs[name] is not None
     ]
     yield f"{told}; of the radius on these: {' and '.join(rates)}" if rates else told
-
-
-def _nothing(reasons: Mapping[str, int], images: int) -> Text:
-    name, n = max(reasons.items(), key=lambda one: one[1])
-    return Text(f"warning: nothing is kept: {name} alone took {n:,} of {counted(images, 'image')}.", "yellow")

@@ -1,6 +1,6 @@
 """summary.json of a curation: what came in, what stays and why not, and how far that is to be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +12,10 @@ from curator.decisions import Provenance
 from curator.measuring import Progress
 from curator.reasons import BY_CODE, Reason
 from curator.trust import Chance, Score
+from curator.units import counted
 from curator.verdicts import Census, Verdicts
+
+_NEARLY_ALL = 0.9  # of the images
 
 
 def summarise(
@@ -27,7 +30,7 @@ def summarise(
     reasons = {BY_CODE[code].value: n for code, n in enumerate(np.bincount(verdicts.reason).tolist()) if n}
     reasons.pop(Reason.SAVED.value, None)
     size, led = census.bytes[: census.ours], _led(verdicts)
-    told = [*warnings, *decided.warnings, *progress.warnings]
+    told = [*_lost(reasons, census.ours), *warnings, *decided.warnings, *progress.warnings]
     if progress.more_warnings:
         told.append(f"and {progress.more_warnings:,} more of this kind")
     return {
@@ -63,6 +66,19 @@ def summarise(
         "passed_over": dict(sorted(progress.passed_over.items())),
         "warnings": told,
     }
+
+
+def _lost(reasons: Mapping[str, int], images: int) -> Iterator[str]:
+    """What to say of rules that take everything, or that take for placeholders what may be none."""
+    if sum(reasons.values()) == images:
+        name, n = max(reasons.items(), key=lambda one: one[1])
+        yield f"nothing is kept: {name} alone took {n:,} of {counted(images, 'image')}."
+    stand_ins = reasons.get(Reason.PLACEHOLDER.value, 0)
+    if stand_ins >= _NEARLY_ALL * images:
+        yield (
+            f"{stand_ins:,} of {counted(images, 'image')} are taken for placeholders, as their hosts give the same "
+            "bytes for many URLs: --placeholder-from 0 takes them for copies like any others."
+        )
 
 
 def _led(verdicts: Verdicts) -> npt.NDArray[np.int64]:

@@ -89,10 +89,25 @@ def test_nothing_is_kept(decided: Path, tmp_path: Path, here: Here):
     ended = here(pics, "--out", out, "--workers", 1, "--min-side", 5000)
     assert ended.code == 0
     assert "nothing is kept: too_small alone took 26 of 28 images" in ended.out
+    assert json.loads((out / "summary.json").read_text())["warnings"][0] in ended.out
     assert "curate export" not in ended.out
     ended = here("export", out, "--out", tmp_path / "clean")
     assert (ended.code, ended.out) == (2, "")
     assert "no image is kept" in ended.error
+
+
+def test_where_nearly_all_are_placeholders(tmp_path: Path, here: Here):
+    """The flag that takes them for copies is named, here and in summary.json; where fewer are, it is not."""
+    files = {f"{n}.jpg": picture(0) for n in range(20)}
+    files |= {f"{n}.json": json.dumps({"url": f"http://a.example/{n}"}).encode() for n in range(20)}
+    for count, told in ((2, True), (3, False)):
+        pics, out = tmp_path / f"pics{count}", tmp_path / f"out{count}"
+        filled(pics, files | {f"other{n}.jpg": picture(n) for n in range(1, count + 1)})
+        ended = here(pics, "--out", out, "--workers", 1)
+        warnings = json.loads((out / "summary.json").read_text())["warnings"]
+        assert ended.code == 0
+        assert (f"warning: 20 of {20 + count} images are taken for placeholders" in ended.out) == told
+        assert any("--placeholder-from 0 " in one for one in warnings) == told
 
 
 def test_control_c(tmp_path: Path):

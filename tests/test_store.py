@@ -172,12 +172,12 @@ def test_a_ledger_of_another_dataset_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_hold_a_ledger_is_told(tmp_path: Path) -> None:
-    """A folder, and a path through a file, are refused before the dataset's folder is made."""
+    """A folder, a path through a file and one in no folder are refused before any folder is made."""
     (tmp_path / "file").touch()
-    for elsewhere in (tmp_path, tmp_path / "file" / "ledger.sqlite"):
-        with pytest.raises(UsageError, match="--ledger"):
+    for elsewhere in (tmp_path, *(tmp_path / name / "ledger.sqlite" for name in ("file", "none"))):
+        with pytest.raises(UsageError, match=f"{elsewhere.parent}.* --ledger"):
             open_store(tmp_path / "data", {}, None, elsewhere)
-    assert not (tmp_path / "data").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_copy_does_not_share_the_ledger(tmp_path: Path) -> None:

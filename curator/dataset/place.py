@@ -88,7 +88,7 @@ def prepare_elsewhere(layout: Layout, elsewhere: Path) -> None:
             f"If it is this dataset's own: ln -s {elsewhere.absolute()} {layout.ledger}"
         )
     else:
-        _make_parent(elsewhere)
+        _check_folder(elsewhere.parent)
 
 
 def make_private(place: Path) -> None:
@@ -133,15 +133,14 @@ def check_local(place: Path) -> None:
         )
 
 
-def _make_parent(elsewhere: Path) -> None:
-    try:
-        elsewhere.parent.mkdir(parents=True, exist_ok=True)
-        writable = os.access(elsewhere.parent, os.W_OK | os.X_OK)
-        reason = None if writable else why_not_written(elsewhere.parent)
-    except OSError as error:
-        reason = error.strerror
-    if reason is not None:
-        raise UsageError(f"{elsewhere}: cannot be made ({reason}). Name another path with --ledger.")
+def _check_folder(folder: Path) -> None:
+    """Raise UsageError where no ledger can be made in it. It is not made: a slip of the pen is more likely."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder that exists. Make it, or name another path with --ledger.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"{folder}: cannot be written ({why_not_written(folder)}). Name another path with --ledger."
+        )
 
 
 def _visible(folder: Path) -> list[str]:

@@ -128,12 +128,11 @@ class _Walk:
             yield self._image(folder, name, stem, look)
         elif extension in SHARDS:
             yield from self._shard(folder, name, extension, look)
-        elif is_compressed_tar(name):
-            file = folder.file / name
-            yield _unread(file, folder.path + from_disk(name), compressed(from_disk(name)))
-            yield Warned(f"{shown(str(file))} is {compressed(str(file))}")
         else:
             self._tally.add(extension)
+            if is_compressed_tar(name):
+                file = folder.file / name
+                yield Warned(f"{shown(str(file))} is {compressed(str(file))}")
 
     def _image(self, folder: _Folder, name: str, stem: str, look: _Stat) -> Item:
         file, path = folder.file / name, folder.path + from_disk(name)

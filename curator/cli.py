@@ -208,6 +208,13 @@ def verify(data: Path, as_json: bool) -> None:
             f"{counted(report.links, 'link')}, {counted(report.samples, 'image')} read back from "
             f"{counted(report.shards, 'shard')}, {counted(report.bytes, 'byte')}"
         )
+        if not report.ok:
+            click.echo(
+                "A sealed shard's three files fit again from any backup made since, a ledger only with its whole "
+                "folder.\n"
+                "Without a backup, crawl the shard's URLs again into another dataset: the README says how, under "
+                '"curate verify found damage".'
+            )
     sys.exit(0 if report.ok else 1)
 
 

@@ -20,6 +20,7 @@ from curator.dataset.columns import encode, to_values
 from curator.dataset.layout import Layout
 from curator.dataset.verify import LISTED, verify
 from curator.errors import UsageError
+from tests.curating import Here
 from tests.datasets import committer, drawn, ingest, make, opened, picture, saved, url
 
 
@@ -81,6 +82,36 @@ def test_a_damaged_image_is_named_with_its_shard_and_url(data: Path) -> None:
     assert problem.endswith(f"from {first.fields['url']}")
 
 
+def test_where_an_archive_cannot_be_followed(data: Path) -> None:
+    """One byte between two members: the sample, its URL and how many were not read are told; other shards are read."""
+    row = pq.read_table(data / "images" / "00000.parquet").slice(1, 1).to_pylist()[0]
+    path = data / "images" / "00000.tar"
+    content = bytearray(path.read_bytes())
+    content[row["tar_offset"] + row["bytes"]] = 1
+    path.write_bytes(content)
+    report = verify(data)
+    [problem] = report.problems
+    assert problem == (
+        f"images/00000.tar: sample {row['key']}: what fills the block after {row['key']}.jpg is not zeros,"
+        f" from {row['url']}; 3 samples from there on could not be read"
+    )
+    assert report.samples == 7
+
+
+def test_the_command_says_what_to_do(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After damage, such as a tar that is gone, the ways out are told: a backup, or another crawl."""
+    here = Here(monkeypatch, capsys)
+    assert "backup" not in here("verify", data).out
+    (data / "images" / "00000.tar").unlink()
+    ended = here("verify", data)
+    assert ended.code == 1
+    assert ended.out.startswith("images/00000.tar: missing")
+    assert "from any backup" in ended.out
+    assert "crawl the shard's URLs again" in ended.out
+
+
 def drop_row(path: Path) -> None:
     """One row fewer."""
     pq.write_table(pq.read_table(path).slice(1), path)
@@ -93,7 +124,7 @@ def drop_column(path: Path) -> None:
 
 FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("00000.tar", Path.unlink, "00000.tar: missing"),
-    ("00000.tar", cut, "00000.tar: the archive ends"),
+    ("00000.tar", cut, "00000.tar: sample 000002: the archive ends"),
     ("00000.tar", lengthen, "not the end of an archive"),
     ("00000.parquet", Path.unlink, "00000.parquet: cannot be read"),
     ("00000.parquet", cut, "00000.parquet: cannot be read"),
@@ -112,7 +143,7 @@ FILES: list[tuple[str, Callable[[Path], object], str]] = [
         "does not count 4",
     ),
     ("00002.tar.part", Path.unlink, "missing"),
-    ("00002.tar.part", cut, "00002.tar.part: the archive ends"),
+    ("00002.tar.part", cut, "00002.tar.part: sample 000021: the archive ends"),
     ("00009.tar", Path.touch, "00009.tar: belongs to no shard"),
     ("00000.tar.part", Path.touch, "00000.tar.part: belongs to no shard"),
     ("more.parquet", Path.touch, "more.parquet: belongs to no shard"),

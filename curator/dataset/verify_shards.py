@@ -30,6 +30,7 @@ from curator.dataset.tars import StoredSample, open_shard, read_end, read_sample
 from curator.errors import CorruptDataset
 from curator.fixed import Fixed
 from curator.reasons import Reason
+from curator.units import counted
 
 # What reading a damaged file or row may raise, foreign libraries' own errors included.
 _DAMAGE = (
@@ -125,7 +126,7 @@ class ShardChecker:
             keys = [sample_key(shard.id, index + i, self._shard_size) for i in range(len(batch))]
             self._check_keys(batch, keys, name)
             self._check_verdicts(batch, keys, shard.id, index)
-            self._check_members(batch, keys, file)
+            self._check_members(batch, keys, file, shard.samples - index)
             index += len(batch)
         if file.tell() != shard.length:
             raise ValueError(f"samples end at byte {file.tell():,}, but {shard.length:,} were committed")
@@ -155,8 +156,11 @@ class ShardChecker:
         )
         return {uid: (state, shard, index, url) for uid, state, shard, index, url in found}
 
-    def _check_members(self, batch: pa.RecordBatch, keys: Sequence[str], file: BinaryIO) -> None:
-        """Images against their digests, sidecars and captions against their rows."""
+    def _check_members(self, batch: pa.RecordBatch, keys: Sequence[str], file: BinaryIO, left: int) -> None:
+        """Images against their digests, sidecars and captions against their rows; `left` samples with these.
+
+        ValueError where the archive cannot be followed, naming the sample.
+        """
         stored: list[StoredSample] = []
         told = (batch.column(name).to_pylist() for name in ("stored_sha256", "url", "tar_offset"))
         digests, urls, offsets = told
@@ -165,7 +169,11 @@ class ShardChecker:
                 if offsets[i] != file.tell() + BLOCK:
                     name = Path(file.name).name
                     self._problems.add(f"images/{name}: sample {key}: its image is not at its tar_offset")
-                stored.append(self._member(key, digests[i], urls[i], file))
+                try:
+                    stored.append(self._member(key, digests[i], urls[i], file))
+                except (OSError, ValueError) as error:
+                    unread = f"{counted(left - i, 'sample')} from there on could not be read"
+                    raise ValueError(f"sample {key}: {error}, from {urls[i]}; {unread}") from error
         finally:  # what could be read is checked, also when the rest could not
             self._check_texts(batch.slice(0, len(stored)), keys, stored, Path(file.name).name)
 

@@ -64,7 +64,9 @@ def keep_by(text: str, schema: pa.Schema) -> Keep:
     least = field is None and text.startswith("-")
     field = fields.get(text[1:].casefold()) if least else field
     if field is None:
-        raise UsageError(f"--keep {text}: there is no such column. {there_are(schema)}")
+        raise UsageError(
+            f"--keep {text}: there is no such column. {there_are(schema, text.removeprefix('-'))}"
+        )
     if not _is_ordered(field.type):
         raise UsageError(
             f"--keep {text}: the column holds {field.type}, and only numbers, booleans and times can be"

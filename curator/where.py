@@ -5,6 +5,7 @@ aggregates and window functions are refused, whose value would depend on where a
 neither files nor the network nor the variables of this process.
 """
 
+import difflib
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _THEIR_MISTAKES = (
     duckdb.PermissionException,
 )
 _TEXTS = 6  # text columns of a condition that may be numbers
+_UNKNOWN = re.compile('column "([^"]+)" not found')
 _NOISE = re.compile(r"\n\s*(LINE \d+:|Candidate bindings:|Did you mean).*", re.DOTALL)  # our own names
 
 
@@ -107,12 +109,18 @@ class Condition:
             yield
         except _THEIR_MISTAKES as error:
             words = " ".join(_NOISE.sub("", str(error)).split())
-            raise UsageError(f"--where {self._text!r}: {words} {there_are(self._known)}") from error
+            words += "" if words.endswith((".", "!", "?")) else "."
+            unknown = _UNKNOWN.search(words)
+            columns = there_are(self._known, unknown[1] if unknown else "")
+            raise UsageError(f"--where {self._text!r}: {words} {columns}") from error
 
 
-def there_are(schema: pa.Schema) -> str:
-    """The columns, for an error message."""
-    return f"The columns are: {', '.join(schema.names)}."
+def there_are(schema: pa.Schema, unknown: str = "") -> str:
+    """The columns, for an error message; where one is called nearly as the `unknown` one, it is proposed."""
+    by_name = {name.casefold(): name for name in schema.names}
+    near = difflib.get_close_matches(unknown.casefold(), by_name, n=1)
+    proposed = f"Did you mean {by_name[near[0]]}? " if near else ""
+    return f"{proposed}The columns are: {', '.join(schema.names)}."
 
 
 def _occurring(text: str, schema: pa.Schema) -> pa.Schema:

@@ -1,5 +1,7 @@
 """Conditions in SQL over measures and an input's columns."""
 
+import re
+
 import pyarrow as pa
 import pytest
 
@@ -87,8 +89,20 @@ def test_what_is_no_condition(text, words):
     with pytest.raises(UsageError, match=r"The columns are: uid, width") as raised, Condition(text, SCHEMA):
         pass
     assert words in str(raised.value)
+    assert re.search(r"[.!?] The columns are: ", str(raised.value))
     assert "LINE" not in str(raised.value)
     assert "_row" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("simlarity > 3", "similarity"), ("Widht > 3", "width"), ("zz > 3", "")]
+)
+def test_a_column_of_nearly_this_name_is_proposed(text, near):
+    """In whatever case it was written; none where none is near."""
+    with pytest.raises(UsageError, match="The columns are") as raised, Condition(text, SCHEMA):
+        pass
+    assert (f"Did you mean {near}? The columns" in str(raised.value)) == bool(near)
+    assert ("Did you mean" in str(raised.value)) == bool(near)
 
 
 def test_what_fails_on_a_value():

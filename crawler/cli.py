@@ -176,7 +176,7 @@ def _stored_no_decode(data: Path) -> bool:
     return bool(found and found[0])
 
 
-@_group.command()
+@_group.command(short_help="What became of every URL, and whether a retry is worth it.")
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--by", type=click.Choice(["reason", "host", "http_status"]), help="Show only this view.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -187,7 +187,7 @@ def status(data: Path, by: Any, as_json: bool) -> None:
     sys.exit(show_status(data, by, as_json=as_json))
 
 
-@_group.command()
+@_group.command(short_help="Crawl a small site on this machine, and explain it.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo-data"), show_default=True)
 def demo(out: Path) -> None:
     """Crawl a small site on this machine, verify the dataset, and explain what happened."""

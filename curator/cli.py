@@ -156,11 +156,15 @@ def run(
     settings = Settings(
         **{name: value for name, value in given.items() if name in DEFAULTS and value is not None}
     )
+    if settings.dedup != "phash" and not settings.pairs:  # which radius and mirrors are held against
+        for name in ("radius", "mirrored"):
+            if given[name] is not None:
+                raise click.UsageError(f"--{name} is of near copies, so it needs --dedup phash.")
     terminal = Terminal(Console(highlight=False), quiet, as_json)
     sys.exit(run_curate(paths, out, settings, None if export is None else (export, exporting), terminal))
 
 
-@_group.command(name="export")
+@_group.command(name="export", short_help="Write the kept images as a dataset of their own.")
 @click.argument("curated", type=_PATH)
 @click.option(
     "--out", type=_PATH, required=True, help="Folder to write the kept images to; made where there is none."
@@ -178,7 +182,7 @@ def export_kept(curated: Path, out: Path, quiet: bool, as_json: bool, **given: A
     sys.exit(run_export(curated, out, _export_settings(given), terminal))
 
 
-@_group.command()
+@_group.command(short_help="Read every image, row and count of a dataset back.")
 @click.argument("data", type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(data: Path, as_json: bool) -> None:

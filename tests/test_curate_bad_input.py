@@ -170,6 +170,15 @@ def test_a_wrong_expression_names_the_columns(house: Path, here: Here, flag: str
     assert state(house / "out" / "decisions.parquet", house / "out" / "summary.json") == before
 
 
+@pytest.mark.parametrize("flags", ["--radius 6 --dedup bytes", "--mirrored --dedup none"])
+def test_what_only_hashes_need(house: Path, here: Here, flags: str):
+    """What is of near copies is refused where none are looked for, before anything is done."""
+    before = everything(house)
+    flag = flags.split()[0]
+    assert_refused(here(house / "pics", "--out", house / "new", *flags.split()), flag, "--dedup phash")
+    assert everything(house) == before
+
+
 def cut(path: Path) -> None:
     os.truncate(path, 1000)
 

@@ -18,6 +18,7 @@ from curator.cli import commands as curate_commands
 from curator.cli import run as curate_command
 from curator.dataset.layout import Layout
 from curator.reasons import TRANSIENT, Reason
+from curator.sources.source import MEASURES
 from tests.site import Site
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +85,19 @@ def test_the_readme_names_every_command(program, command):
         assert set(re.findall(r"`(--[a-z-]+)`", told)) == set(flags(command))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [one for group in (crawl_commands, curate_commands) for one in group.commands.values() if not one.hidden],
+    ids=lambda command: command.name,
+)
+def test_the_list_of_commands_has_whole_sentences(command):
+    """What --help says of a command fits a terminal of 80 columns."""
+    told = command.get_short_help_str(limit=68)
+    assert told.endswith(".")
+    assert not told.endswith("..")
+    assert len(told) <= 68
+
+
 def test_the_readme_names_every_reason():
     """The table has the Reasons, all and no others, in the order of the enum: transient ones last."""
     assert list(REASONS) == [reason.value for reason in Reason]
@@ -116,6 +130,12 @@ def test_the_readme_names_every_file():
     shown = [layout.tar(0), layout.parquet(0), layout.stats(0), layout.part(1)]
     for path in (*shown, layout.card, layout.failures, layout.summary, layout.ledger):
         assert f"\n  {path.relative_to('data')} " in README.replace("\n", " \n")
+
+
+def test_the_readme_names_every_measure():
+    """Whoever writes a condition finds the columns there are for it."""
+    told = README.partition("which `--where` and `--keep` know")[2].partition("own columns.")[0]
+    assert re.findall(r"`(\w+)`", told) == [name for name, _ in MEASURES]
 
 
 def test_the_readme_says_who_we_are():

@@ -95,12 +95,7 @@ class Wire:
         await self._connector.close()
 
     async def _ask(self, request: aiohttp.ClientRequest, written: bytes) -> Answer:
-        try:
-            connection = await self._connector.connect(request, [], self._timeout)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
-        protocol = connection.protocol
-        assert protocol is not None
+        connection, protocol = await self._connect(request)
         assert protocol.transport is not None
         try:
             protocol.set_response_params(
@@ -122,6 +117,19 @@ class Wire:
         except BaseException:
             connection.close()
             raise
+
+    async def _connect(self, request: aiohttp.ClientRequest) -> tuple[Connection, ResponseHandler]:
+        """A connection on which nothing waits: a surplus answer would be taken for that to the next request."""
+        while True:
+            try:
+                connection = await self._connector.connect(request, [], self._timeout)
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
+            protocol = connection.protocol
+            assert protocol is not None
+            if not len(protocol):
+                return connection, protocol
+            connection.close()
 
     def _merged(self, headers: Headers) -> tuple[str, bool]:
         """The lines of all headers, and whether `Host` is among them."""

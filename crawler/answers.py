@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from crawler.clocks import Clock
 from crawler.leases import Lease, Leases
 from crawler.retry import parse_retry_after
 from crawler.urls import BadUrl, join
@@ -15,7 +16,6 @@ from crawler.verdict import Refused, status_reason
 from crawler.wire import Answer
 from curator.formats import HEAD_BYTES, refuse
 from curator.reasons import Reason
-from curator.tasks import paused
 
 _GROWTH = 256 << 10  # a body of unknown length is leased in steps of this
 _DRAIN_BYTES = 16 << 10  # an error page up to this is read to its end to keep the connection...
@@ -29,7 +29,7 @@ class Bodies:
         """`leases` must be made for bodies of `max_bytes`."""
         self._leases, self._max_bytes = leases, max_bytes
 
-    async def lease(self, clock: asyncio.Timeout, response: Answer, length: int | None) -> Lease:
+    async def lease(self, clock: Clock, response: Answer, length: int | None) -> Lease:
         """The memory that a body of `length` bytes begins with; None: of unknown length."""
         size = min(_GROWTH if length is None else length, self._max_bytes)
         lease = self._leases.try_take(size)
@@ -38,9 +38,7 @@ class Bodies:
                 lease = await self._leases.take(size)
         return lease
 
-    async def read(
-        self, clock: asyncio.Timeout, response: Answer, lease: Lease
-    ) -> tuple[tuple[bytes, ...], int]:
+    async def read(self, clock: Clock, response: Answer, lease: Lease) -> tuple[tuple[bytes, ...], int]:
         """Read an image to its end, in pieces. Raises Refused as soon as it is none or too long."""
         chunks: list[bytes] = []
         size = 0
@@ -59,7 +57,7 @@ class Bodies:
             judge_head(chunks, response)
         return tuple(chunks), size
 
-    async def start(self, clock: asyncio.Timeout, response: Answer, most: int) -> bytes:
+    async def start(self, clock: Clock, response: Answer, most: int) -> bytes:
         """The first `most` bytes of a text, or of `max_bytes`."""
         most = min(most, self._max_bytes, response.content_length or most)
         body = bytearray()
@@ -70,7 +68,7 @@ class Bodies:
             end.check()
         return bytes(body[:most])
 
-    async def _grow(self, clock: asyncio.Timeout, response: Answer, lease: Lease, size: int) -> None:
+    async def _grow(self, clock: Clock, response: Answer, lease: Lease, size: int) -> None:
         if size > self._max_bytes:
             raise Refused(Reason.TOO_MANY_BYTES, f"more than {self._max_bytes} bytes")
         to = min(size + _GROWTH, self._max_bytes)
@@ -132,11 +130,11 @@ def close(response: Answer) -> None:
 
 
 @contextmanager
-def stopped(clock: asyncio.Timeout, response: Answer) -> Iterator[None]:
+def stopped(clock: Clock, response: Answer) -> Iterator[None]:
     """Stop the clocks of an exchange, and its socket, while we wait for something of our own."""
     connection = response.connection
     protocol = connection.protocol if connection is not None else None
-    with paused(clock):
+    with clock.paused():
         if protocol is not None and protocol.is_connected():
             protocol.pause_reading()  # aiohttp's clock of silence stops with it
         try:

@@ -24,6 +24,8 @@ from curator.flags import Names, Setting, Size, added, ended, importing
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 setting = Setting(DEFAULTS)
+# what this module imports, for workers to share: each of them imports it as its main module
+_OURS = ("click_default_group", "crawler.settings", "curator.flags")
 
 
 class Commands(DefaultGroup):  # type: ignore[misc] # the library ships no types
@@ -146,7 +148,9 @@ def run(
 
     no_decode = given["no_decode"]
     if not (_stored_no_decode(out or Path(paths[0])) if no_decode is None else no_decode):
-        prepare(["curator.measure"])  # it imports beside us: what follows takes half a second
+        prepare(["curator.measure", *_OURS])  # it imports beside us: what follows takes half a second
+    # Arrow's usual allocator takes twice as much to seal a shard, and keeps it
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with importing():
         from rich.console import Console
 

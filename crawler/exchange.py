@@ -1,10 +1,10 @@
 """What one exchange goes by, and what it knows of itself."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
 from crawler.address import Network
+from crawler.clocks import Clock
 from crawler.records import Link
 
 
@@ -35,7 +35,7 @@ class Attempt:
     """What is known so far of one exchange, for the record that it will end in."""
 
     link: Link
-    clock: asyncio.Timeout
+    clock: Clock
     patience: float  # seconds that it may wait for a robots.txt
     final_url: str
     status: int = 0

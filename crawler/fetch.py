@@ -31,6 +31,7 @@ import aiohttp
 
 from crawler.address import AddressRules
 from crawler.answers import Bodies, close, drain, location, refused_status
+from crawler.clocks import Clocks
 from crawler.exchange import Attempt, FetchSettings
 from crawler.leases import Leases
 from crawler.lookups import LookupCounts
@@ -85,7 +86,8 @@ class Fetcher:
         )
         usual = ("User-Agent", chosen.user_agent), ("Accept", "image/*"), ("Accept-Encoding", "identity")
         self._wire = Wire(connector, usual, timeout)
-        self._now = asyncio.get_running_loop().time
+        self._clocks = Clocks()
+        self._now = self._clocks.now
         self._permission = self._permissions() if chosen.opt_outs else None
         return self
 
@@ -130,11 +132,11 @@ class Fetcher:
         """What `follow` comes to, within the clock of one exchange."""
         whole = self._settings.timeout
         left, patience = (whole, whole) if link.way is None else (link.way.left, link.way.patience)
-        clock = asyncio.timeout(left)
+        clock = self._clocks.clock(left)
         attempt = Attempt(link, clock, patience, link.asked)
         retry_after, status = None, 0
         try:
-            async with clock:
+            with clock:
                 return await follow(attempt)
         except Refused as refused:
             reason, detail, retry_after = refused.reason, refused.detail, refused.retry_after
@@ -184,7 +186,7 @@ class Fetcher:
         if hops > self._settings.max_redirects:
             raise Refused(Reason.TOO_MANY_REDIRECTS, f"to {target.url}")
         await drain(response)
-        left = (attempt.clock.when() or 0.0) - self._now()
+        left = attempt.clock.left
         way = Way(target.url, link.home, hops, left, attempt.patience)
         return Moved(link, link._replace(host=target.host, way=way), attempt.gap)
 
@@ -195,7 +197,7 @@ class Fetcher:
         try:
             self._permission.to_read(response.headers)
         except Refused:
-            attempt.clock.reschedule(None)  # as in _receive
+            attempt.clock.stop()  # as in _receive
             await drain(response)
             raise
 
@@ -245,7 +247,7 @@ class Fetcher:
     async def _receive(self, attempt: Attempt, response: Answer) -> Fetched:
         """Turn the answer to the last request into a body."""
         if response.status not in WITH_BODY:
-            attempt.clock.reschedule(None)  # it is judged: draining cannot make it a timeout any more
+            attempt.clock.stop()  # it is judged: draining cannot make it a timeout any more
             await drain(response)
             raise refused_status(response)
         length = response.content_length

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from crawler.ahead import Ahead
 from crawler.endings import answered, saved
 from crawler.leases import Lease
 from crawler.records import Fetched
@@ -49,8 +50,10 @@ class Judging:
     ) -> None:
         """`bound`: bodies that wait at most."""
         self.bodies: asyncio.Queue[Fetched] = asyncio.Queue(bound)
+        self.ahead = Ahead(pool.workers)
         self.worker_seconds = 0.0  # time that workers had something to do, added up over them
-        self._batches, self._counted = 0, time.monotonic()
+        self._batches, self._counted, self._told = 0, time.monotonic(), 0.0
+        self._in_batches = 0  # bodies
         self._pool, self._index, self._rules, self._decide = pool, index, rules, decide
         self._batch_images = batch_images
 
@@ -58,14 +61,23 @@ class Judging:
         """What is to run until cancelled."""
         return (self._measure() for _ in range(2 * self._pool.workers))
 
+    @property
+    def held(self) -> int:
+        """Bodies that are not judged yet."""
+        return self.bodies.qsize() + self._in_batches
+
     async def _measure(self) -> None:
         while True:
             batch = await self._next_batch()
+            self._in_batches += len(batch)
             self.count_workers(1)
             try:
                 measured = await self._pool.run([fetched.body for fetched in batch])
             finally:
                 self.count_workers(-1)
+            self._in_batches -= len(batch)
+            self.ahead.measured(len(batch), self.worker_seconds - self._told)
+            self._told = self.worker_seconds
             for fetched, one in zip(batch, measured, strict=True):
                 self._judge(fetched, one)
             del batch, fetched  # their leases may be given back: nothing is kept while waiting for the next

@@ -9,6 +9,7 @@ import asyncio
 
 from multidict import CIMultiDictProxy
 
+from crawler.clocks import Clock
 from crawler.opt_outs import RESERVATION, TAG, opted_out
 from crawler.records import Failed
 from crawler.robots import Matchers, product
@@ -16,7 +17,6 @@ from crawler.robots_cache import SAYS_NOTHING, UNREACHED, Known, RobotsCache
 from crawler.urls import Target
 from crawler.verdict import Refused
 from curator.reasons import Reason
-from curator.tasks import paused
 
 _SHORT_S = 2.0  # a wait that is not worth giving the slot up
 
@@ -41,7 +41,7 @@ class Permission:
         self._waits: set[asyncio.Timeout] = set()
         self._hurried = False  # nobody waits any more
 
-    async def to_begin(self, target: Target, clock: asyncio.Timeout, patience: float) -> float:
+    async def to_begin(self, target: Target, clock: Clock, patience: float) -> float:
         """Go on once robots.txt allows a request; the gap in seconds that its host asks for, 0.0 if none.
 
         `clock` stands still meanwhile; a robots.txt is waited for `patience` seconds at most. Raises Refused,
@@ -49,7 +49,7 @@ class Permission:
         """
         known = self.robots.known(target.origin)
         if known is None:
-            with paused(clock):
+            with clock.paused():
                 known = await self._learn(target, patience)
         if isinstance(known.found, Failed):
             raise _unreachable(known.found, known.until - self._now())
@@ -87,11 +87,11 @@ class Permission:
             if refusal is not None:
                 raise Refused(*refusal)
 
-    async def _turn(self, known: Known, gap: float, clock: asyncio.Timeout) -> None:
+    async def _turn(self, known: Known, gap: float, clock: Clock) -> None:
         while wait := known.turn(self._now(), gap):
             if wait > _SHORT_S:
                 raise NotYet(wait, gap)
-            with paused(clock):
+            with clock.paused():
                 await asyncio.sleep(wait)
 
 

@@ -3,6 +3,7 @@
 What bounds what
 - `--concurrency` exchanges are under way at most, and 2 x concurrency + one batch of links are fetched or
   being fetched and not yet committed: that many are fetched again after a kill, and no more.
+- No exchange begins while workers have bodies enough before them (`crawler.ahead`).
 - Bodies are leased against `--memory` before they are read and given back when they are committed or
   found not worth saving.
 - Files that are made of images count for the lease from when they come from the worker; until then they are
@@ -82,11 +83,12 @@ class Stages:
         self.judging = Judging(
             parts.pool, parts.index, rules, self._decide, batch_images=batch_images, bound=self.bound
         )
+        self._ahead = self.judging.ahead
         self._leases: dict[bytes, Lease] = {}  # of images on their way to the disk
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None  # for the first host that waits...
+        self._alarm: asyncio.TimerHandle | None = None  # for when something may begin that may not now...
         self._wakes_at: float | None = None  # ... until then
         self._failing = FailureShare(most_failing)
         self.gave_up = False  # since nearly all verdicts were failures
@@ -154,26 +156,26 @@ class Stages:
             await self._go.wait()
 
     def _take(self) -> Link | None:
-        """The link whose exchange begins now, if there is one, a slot, and room for what it will bring."""
+        """The link whose exchange begins now, if there is one, a slot, and use for what it will bring."""
         now = time.monotonic()
-        if (
-            self._stopping
-            or self._frontier.in_flight >= self._concurrency
-            or self.uncommitted >= self.bound
-            or not self.contact.lets_begin(now)
-        ):
+        if self._stopping or self._frontier.in_flight >= self._concurrency or self.uncommitted >= self.bound:
+            return None
+        if self._ahead.enough(self.judging.held, now):
+            self._set_alarm(self._ahead.ages_at, now)
+            return None
+        if not self.contact.lets_begin(now):
             return None
         link = self._frontier.take(now)
         if link is None:
-            self._set_alarm(now)
+            self._set_alarm(self._frontier.wakes_at, now)
             return None
         self.uncommitted += link.way is None  # else it was counted when it began
         self.contact.began(now)
+        self._ahead.began(link.uid, now)
         return link
 
-    def _set_alarm(self, now: float) -> None:
-        """Look again when the first host that waits may be served."""
-        wakes_at = self._frontier.wakes_at
+    def _set_alarm(self, wakes_at: float | None, now: float) -> None:
+        """Look again then: a host that waits may be served, or what was expected has not come."""
         if wakes_at == self._wakes_at:
             return
         if self._alarm is not None:
@@ -213,6 +215,7 @@ class Stages:
             self.hosts.begin(link.host, began)
         result = await self._fetcher.fetch(link)
         now = time.monotonic()
+        self._ahead.ended(link.uid, now - began, body=isinstance(result, Fetched))
         if self.hosts is not None:
             self.hosts.end(link.host, now)
         if isinstance(result, Later):
@@ -286,6 +289,7 @@ class Stages:
 
     def _decide(self, verdict: Verdict, host: str, lease: Lease | None = None) -> None:
         """`lease`: of an image that is to be saved."""
+        self._go.set()  # no worker is in want of this body any more
         if lease is not None:
             self._leases[verdict.uid] = lease
             if self._memory.waiting:

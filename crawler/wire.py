@@ -6,10 +6,10 @@ loop. So the head of a request is made once an origin and differs by its first l
 connecting and of silence, and the parser are aiohttp's.
 """
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 from multidict import CIMultiDict
@@ -95,9 +95,12 @@ class Wire:
         await self._connector.close()
 
     async def _ask(self, request: aiohttp.ClientRequest, written: bytes) -> Answer:
-        connection, protocol = await self._connect(request)
-        assert protocol.transport is not None
+        connection = await self._connect(request)
+        protocol = connection.protocol
+        assert protocol is not None
         try:
+            if protocol.transport is None:  # closed by the server since it was opened
+                raise aiohttp.ServerDisconnectedError
             protocol.set_response_params(
                 read_until_eof=True,
                 auto_decompress=False,
@@ -108,7 +111,10 @@ class Wire:
             )
             protocol.start_timeout()
             protocol.transport.write(written)
-            return Answer(connection, *await _head(protocol))
+            message, body = await protocol.read()
+            while 100 <= message.code < 200 and message.code != 101:  # what a server says before its answer
+                message, body = await protocol.read()
+            return Answer(connection, message, body)
         except HttpProcessingError as error:
             connection.close()
             raise aiohttp.ClientResponseError(
@@ -118,17 +124,16 @@ class Wire:
             connection.close()
             raise
 
-    async def _connect(self, request: aiohttp.ClientRequest) -> tuple[Connection, ResponseHandler]:
+    async def _connect(self, request: aiohttp.ClientRequest) -> Connection:
         """A connection on which nothing waits: a surplus answer would be taken for that to the next request."""
         while True:
             try:
                 connection = await self._connector.connect(request, [], self._timeout)
             except TimeoutError as error:
                 raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
-            protocol = connection.protocol
-            assert protocol is not None
-            if not len(protocol):
-                return connection, protocol
+            assert connection.protocol is not None
+            if not len(connection.protocol):
+                return connection
             connection.close()
 
     def _merged(self, headers: Headers) -> tuple[str, bool]:
@@ -140,15 +145,16 @@ class Wire:
         return "".join(f"{name}: {value}\r\n" for name, value in merged.items()), "Host" in merged
 
 
+class _Request(aiohttp.ClientRequest):
+    """What aiohttp goes by when it connects to an origin: never changed, and never sent itself."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:  # else made for every request
+        """Which connections may serve it."""
+        return super().connection_key
+
+
 def _request(scheme: str, netloc: str) -> tuple[aiohttp.ClientRequest, str]:
-    """What aiohttp goes by when it connects to an origin, and the line that names the host."""
-    request = aiohttp.ClientRequest("GET", URL(f"{scheme}://{netloc}/", encoded=True))
+    """A request to an origin, and the line that names its host."""
+    request = _Request("GET", URL(f"{scheme}://{netloc}/", encoded=True))
     return request, f"Host: {request.headers['Host']}\r\n"
-
-
-async def _head(protocol: ResponseHandler) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
-    """The head of the answer proper; what a server says before (100, 103) is passed over."""
-    message, body = await protocol.read()
-    while 100 <= message.code < 200 and message.code != 101:
-        message, body = await protocol.read()
-    return message, body

@@ -39,7 +39,11 @@ T = TypeVar("T")
 # no view, and pickles (a function of a module, or a partial of one).
 BatchKernel = Callable[[Sequence[memoryview], Callable[[int], None]], list[T]]
 
-_PRELOAD = ("curator.shield", "curator.pool")
+_PRELOAD = (
+    "curator.shield",
+    "curator.worker",
+    "concurrent.futures.process",
+)  # what a worker runs, and no more
 _PLACES = 2  # batches a worker holds: one under work, one waiting
 _TRIES = 3  # starts that fail, or deaths that no image explains, before it is an error
 _UNKNOWN = 255  # multiprocessing's exit code when it missed the true one (two threads asked at once)

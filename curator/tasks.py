@@ -1,4 +1,4 @@
-"""Ending tasks, threads that tasks wait for, and clocks that stand still."""
+"""Ending tasks, and threads that tasks wait for."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -28,15 +28,3 @@ def first_error() -> Iterator[None]:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         raise error from None
-
-
-@contextmanager
-def paused(clock: asyncio.Timeout) -> Iterator[None]:
-    """Stop a running clock while we wait for something of our own."""
-    now = asyncio.get_running_loop().time
-    left = (clock.when() or now()) - now()
-    clock.reschedule(None)
-    try:
-        yield
-    finally:
-        clock.reschedule(now() + left)

@@ -3,15 +3,18 @@
 import asyncio
 import random
 import socket
+import statistics
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from crawler.snapshot import Snapshot
 from tests.crawling import assert_verified, crawl_process, run_crawl, saved, states, write_list
+from tests.pictures import encoded, photo
 from tests.site import Answer, Site, SiteProcess, behaviour, image_bytes
 from tests.site import Server as SiteServer
 
@@ -142,3 +145,28 @@ def test_cancelled_connects_harm_no_other_connection(tmp_path: Path):
     assert {found[url] for url in bad} == {"connect"}
     assert saved(tmp_path / "data") == good
     assert_verified(tmp_path / "data")
+
+
+def test_fetching_goes_no_further_ahead_than_workers_need(tmp_path: Path):
+    """Beside workers that are slower than the network, some tens of bodies wait at most times, not hundreds."""
+    urls, body, waiting = 400, encoded(photo(1, 1200, 900), quality=40, progressive=True), list[int]()
+
+    @contextmanager
+    def view(take: Callable[[], Snapshot]) -> Iterator[None]:
+        async def look() -> None:
+            while True:
+                waiting.append(take().queues[1].filled)
+                await asyncio.sleep(0.005)
+
+        looking = asyncio.ensure_future(look())
+        yield
+        looking.cancel()
+
+    with Site() as site:
+        links = [site.url(f"/{n}.jpg") for n in range(urls)]
+        for n in range(urls):
+            site.add(f"/{n}.jpg", Answer(body))
+        given = {"concurrency": 100, "full_decode": True, "view": view}
+        run_crawl([write_list(tmp_path / "urls.txt", links)], tmp_path / "data", **given)
+    assert len(saved(tmp_path / "data")) == urls
+    assert 0 < statistics.median(filter(None, waiting)) < 100

@@ -35,8 +35,8 @@ CRAWLER = """
     lists.streams  lists.header  lists.rows  lists.fit
     demo.site  demo  demo.plan  demo.pictures
     robots_cache  opt_outs
-    frontier  outage  pace  failing  retry  forecast  snapshot
-    records  leases  lookups  robots  urls  address
+    frontier  outage  pace  failing  retry  forecast  snapshot  ahead
+    records  leases  lookups  robots  urls  address  clocks
 """
 CURATOR = """
     cli

@@ -84,7 +84,7 @@ class Ledger:
             self.db.execute("PRAGMA query_only = on" if readonly else "PRAGMA synchronous = FULL")
             self.db.execute("PRAGMA temp_store = MEMORY")
             # writes are local (see above), so a small cache serves; it counts in the crawl's memory
-            self.db.execute("PRAGMA cache_size = -16384")
+            self.db.execute("PRAGMA cache_size = -8192")
             self.version = _version(self.db)
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter where the schema is damaged
             if (hindrance := _hindrance(path, readonly=readonly)) is not None:

@@ -1,7 +1,7 @@
 """The writer thread: the one place where a dataset changes while a crawl runs.
 
 It takes two kinds of work and does verdicts first: judged events, committed in batches (at most one
-second, 256 verdicts or 32 MiB old, whichever comes first), and rows of lists, a slice at a time.
+second, 256 verdicts or 16 MiB old, whichever comes first), and rows of lists, a slice at a time.
 """
 
 import os
@@ -22,7 +22,7 @@ from curator.dataset.store import Store
 from curator.errors import DiskFull
 
 BATCH_EVENTS = 256
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 16 << 20
 BATCH_SECONDS = 1.0
 RESERVE_BYTES = 16 << 20
 _ROWS_AHEAD = 4  # slices of lists read and not yet staged

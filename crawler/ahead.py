@@ -15,7 +15,7 @@ Rule: nothing here reads a clock. Times are seconds of one monotonic clock.
 _SPARE = 0.25  # seconds of the workers' time: covers what comes unevenly
 _GUESS = 250.0  # images a second and worker, until there are measures
 _GUESSED = 0.25  # seconds of a worker's time that the guess counts for
-_KEPT = 0.98  # of the workers' pace so far, when a batch is done: the last fifty count
+_LATELY = 2.0  # seconds of a worker's time that its pace is taken from: what was costly before is forgotten
 _WEIGHT = 1 / 64  # of one exchange in what exchanges are usually like
 _LATENCY = 0.05  # seconds of an exchange, until there are measures
 _LONGEST = 1.0  # second of an exchange that counts: what takes longer is bounded by `--concurrency` anyway
@@ -26,14 +26,10 @@ class Ahead:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._images, self._seconds = (
-            _GUESS * _GUESSED,
-            _GUESSED,
-        )  # measured lately, and the time of one worker
+        self._images = _GUESS * _GUESSED  # measured lately...
+        self._seconds = _GUESSED  # ... in so much time of one worker
         self._latency, self._share = _LATENCY, 1.0
-        self._young: dict[
-            bytes, float
-        ] = {}  # when exchanges began, oldest first: those that may bring a body soon
+        self._young: dict[bytes, float] = {}  # when exchanges began that may bring a body soon, oldest first
 
     def began(self, uid: bytes, now: float) -> None:
         """An exchange for the link `uid` begins."""
@@ -48,8 +44,11 @@ class Ahead:
 
     def measured(self, images: int, seconds: float) -> None:
         """A batch came back from the workers; `seconds` of their time, added up, since the last one did."""
-        self._images = _KEPT * self._images + images
-        self._seconds = _KEPT * self._seconds + seconds
+        self._images += images
+        self._seconds += seconds
+        if self._seconds > _LATELY:
+            self._images *= _LATELY / self._seconds
+            self._seconds = _LATELY
 
     @property
     def wanted(self) -> float:

@@ -1,11 +1,11 @@
-"""The clocks of many exchanges, looked at together.
+"""The clocks of many exchanges, looked at together, and the alarm of who waits for a time.
 
 `asyncio.timeout` arms and cancels a timer for each, which is an eighth of what an exchange costs the event loop.
 Here one timer looks at all clocks that run, each `_BEAT`: a clock may run that much longer, and costs nothing.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -93,3 +93,28 @@ class Clocks:
             del self._running[clock]
             clock.expire()
         self._timer = self._loop.call_later(_BEAT, self._look) if self._running else None
+
+
+class Alarm:
+    """Rings once at a time that may be set again and again: to the same one costs nothing."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        """`ring` is called where the loop runs."""
+        self._ring = ring
+        self._at: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, at: float | None, now: float) -> None:
+        """Ring at `at`, None for never, instead of when it was set to."""
+        if at == self._at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_later(at - now, self._rings)
+        self._at = at
+
+    def _rings(self) -> None:
+        self._at = None
+        self._ring()

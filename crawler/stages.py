@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crawler.clocks import Alarm
 from crawler.contact import Contact, Hands
 from crawler.endings import answered, host_down, postponed
 from crawler.failing import FailureShare
@@ -88,8 +89,7 @@ class Stages:
         self.hosts: HostClock | None = None  # where somebody wants to know
         self._go = asyncio.Event()
         self._idle = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None  # for when something may begin that may not now...
-        self._wakes_at: float | None = None  # ... until then
+        self._alarm = Alarm(self._go.set)  # for when something may begin that may not now
         self._failing = FailureShare(most_failing)
         self.gave_up = False  # since nearly all verdicts were failures
         hands = Hands(
@@ -161,33 +161,18 @@ class Stages:
         if self._stopping or self._frontier.in_flight >= self._concurrency or self.uncommitted >= self.bound:
             return None
         if self._ahead.enough(self.judging.held, now):
-            self._set_alarm(self._ahead.ages_at, now)
+            self._alarm.set(self._ahead.ages_at, now)  # what is expected may not have come by then
             return None
         if not self.contact.lets_begin(now):
             return None
         link = self._frontier.take(now)
         if link is None:
-            self._set_alarm(self._frontier.wakes_at, now)
+            self._alarm.set(self._frontier.wakes_at, now)
             return None
         self.uncommitted += link.way is None  # else it was counted when it began
         self.contact.began(now)
         self._ahead.began(link.uid, now)
         return link
-
-    def _set_alarm(self, wakes_at: float | None, now: float) -> None:
-        """Look again then: a host that waits may be served, or what was expected has not come."""
-        if wakes_at == self._wakes_at:
-            return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if wakes_at is not None:
-            self._alarm = asyncio.get_running_loop().call_later(wakes_at - now, self._wake)
-        self._wakes_at = wakes_at
-
-    def _wake(self) -> None:
-        self._wakes_at = None
-        self._go.set()
 
     async def _drain(self) -> None:
         """Wait until all that was begun is durable; what waits where a redirect has led it, was not."""

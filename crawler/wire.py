@@ -95,10 +95,7 @@ class Wire:
         await self._connector.close()
 
     async def _ask(self, request: aiohttp.ClientRequest, written: bytes) -> Answer:
-        try:
-            connection = await self._connector.connect(request, [], self._timeout)
-        except TimeoutError as error:
-            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
+        connection = await self._connect(request)
         protocol = connection.protocol
         assert protocol is not None
         try:
@@ -126,6 +123,18 @@ class Wire:
         except BaseException:
             connection.close()
             raise
+
+    async def _connect(self, request: aiohttp.ClientRequest) -> Connection:
+        """A connection on which nothing waits: a surplus answer would be taken for that to the next request."""
+        while True:
+            try:
+                connection = await self._connector.connect(request, [], self._timeout)
+            except TimeoutError as error:
+                raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {request.url}") from error
+            assert connection.protocol is not None
+            if not len(connection.protocol):
+                return connection
+            connection.close()
 
     def _merged(self, headers: Headers) -> tuple[str, bool]:
         """The lines of all headers, and whether `Host` is among them."""

@@ -28,7 +28,7 @@ _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # neither a stuffed byte no
 _SMOOTHED = 10  # coefficients that libjpeg-turbo looks at to see whether a picture is unfinished
 _MOST_SHIFT = 13  # bits, libjpeg's limit of Al
 _MOST_SEGMENTS = 500  # a file with more is made to keep us busy
-_MOST_TABLES = 8 * (17 + 256)  # bytes of one segment
+_MOST_TABLES = 8 * (17 + 256)  # bytes of one segment that says nothing twice
 
 
 class _OddError(Exception):
@@ -153,8 +153,10 @@ def _check(scan: Bytes, frame: _Frame) -> None:
 
 def _read_tables(segment: Bytes, frame: _Frame) -> None:
     """Note the Huffman tables of a segment, those whose codes fit into their lengths (jpeg_make_d_derived_tbl)."""
+    if len(segment) > _MOST_TABLES:
+        raise _OddError
     at = 0
-    while at < len(segment) <= _MOST_TABLES:
+    while at < len(segment):
         name, counts = (segment[at] >> 4, segment[at] & 15), segment[at + 1 : at + 17]
         code = 0
         for length, count in enumerate(counts, 1):

@@ -33,6 +33,17 @@ def test_wanted_is_a_part_of_a_second_of_the_workers():
     assert measured(pace=0.1).wanted >= 2 * WORKERS
 
 
+def test_what_was_costly_is_forgotten():
+    """After a stretch of huge images two seconds of a worker's time tell what the small ones after it need."""
+    ahead = Ahead(1)
+    for _ in range(60):
+        ahead.measured(1, 4.0)
+    assert ahead.wanted < 8
+    for _ in range(40):
+        ahead.measured(10, 0.05)
+    assert ahead.wanted > 4 + 0.5 * 200 * 0.25
+
+
 def test_what_takes_longer_is_fetched_earlier():
     """Where a body takes a second there are as many on their way as workers need in two."""
     assert 200 < measured(pace=100, latency=1.0).wanted < 260

@@ -221,6 +221,14 @@ async def test_connections_are_kept_and_replaced(site):
     assert [request.connection for request in site.requests()] == [1, 1, 1, 1, 1, 2]
 
 
+async def test_a_surplus_answer_is_nobodys(site):
+    """What a server sends behind a body is not taken for the answer to the next request."""
+    surplus = b"HTTP/1.1 404 Surplus\r\nContent-Length: 0\r\n\r\n"
+    length = {"Content-Length": str(len(PICTURE))}
+    first = site.add("/a", Answer(PICTURE + surplus, headers=length, fault="late", pause=0.05))
+    assert reasons(await fetch(first, site.add_image("/b", PICTURE))) == ["saved", "saved"]
+
+
 async def test_a_refused_connection_is_connect():
     """Nobody listens there."""
     with socket.socket() as closed:

@@ -111,6 +111,13 @@ def renamed(body, names):
     return body
 
 
+def broken_table(body):
+    """With a Huffman table for chroma that cannot be, at the end of a segment with more tables than there are."""
+    at = body.index(b"\xff\xda\0\x08\1\2")
+    tables = 9 * (b"\x12" + bytes(15) + b"\xff" + bytes(255)) + bytes([0x10 | body[at + 6], 3]) + bytes(18)
+    return body[:at] + b"\xff\xc4" + (len(tables) + 2).to_bytes(2) + tables + body[at:]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -124,6 +131,7 @@ def renamed(body, names):
         ),
         pytest.param(progressive()[:-200], id="truncated"),
         pytest.param(unfinished(progressive()), id="unfinished"),
+        pytest.param(broken_table(progressive()), id="broken Huffman table among many"),
         pytest.param(encoded(PICTURE, "PNG"), id="PNG"),
         pytest.param(b"", id="empty"),
         pytest.param(b"\xff\xd8" + b"\xff\xfe\0\2" * 5_000_000, id="comments without end"),

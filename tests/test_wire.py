@@ -9,6 +9,12 @@ from crawler.urls import prepare
 from crawler.wire import Wire
 
 
+class Closed(list):
+    """A protocol without a connection: it holds no answer, either."""
+
+    transport = None
+
+
 class Gone:
     """A pool whose connections are closed by their servers before anything is written."""
 
@@ -18,7 +24,7 @@ class Gone:
     async def connect(self, request, traces, timeout):
         """One more."""
         self.opened += 1
-        return SimpleNamespace(protocol=SimpleNamespace(transport=None), close=self.close)
+        return SimpleNamespace(protocol=Closed(), close=self.close)
 
     def close(self):
         """One of them."""

@@ -57,6 +57,8 @@ def _open(lists: Sequence[str], out: Path, given: Mapping[str, Any], ledger_path
             else f"{out} is not a dataset. To make one: crawl urls.txt --out {out}"
         )
     settings = merge(stored, given)
+    if "radius" in given and settings.dedup != "phash":
+        raise UsageError("--radius is of near copies, so it needs --dedup phash.")
     allow_sockets(settings.concurrency)
     settings.tls()
     options = _options(settings)

@@ -75,7 +75,7 @@ def test_a_list_that_was_read_is_not_read_again(tmp_path: Path):
         assert fresh == ([] if change == "none" else [0]), change
 
 
-@pytest.mark.parametrize("wrong", ["setting", "list", "column", "fixed", "certificates"])
+@pytest.mark.parametrize("wrong", ["setting", "list", "column", "fixed", "unused", "certificates"])
 def test_what_is_wrong_is_said_before_a_new_folder_is_made(tmp_path: Path, wrong: str):
     """Nothing exists afterwards that was not there before."""
     lists = tmp_path / "urls.csv"
@@ -85,6 +85,7 @@ def test_what_is_wrong_is_said_before_a_new_folder_is_made(tmp_path: Path, wrong
         "list": {},
         "column": {"url_col": "nosuch"},
         "fixed": {"radius": 17},
+        "unused": {"radius": 6, "dedup": "bytes"},
         "certificates": {"ca_file": str(tmp_path / "nosuch.pem")},
     }[wrong]
     if wrong == "list":

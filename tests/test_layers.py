@@ -87,7 +87,7 @@ CURATOR = """
     measure_encode  report.small
     hashing
     encode
-    measure  decode  pixels  exif  formats  lanczos  phash  progressive
+    measure  decode  pixels  exif  formats  lanczos  phash  progressive  webp
     pool  worker  arena  heap  shield
     clusters
     identical  digests

@@ -43,11 +43,8 @@ _FEATURES = 10  # ints: width, height, has_alpha, has_animation, format, and fiv
 _FIRST, _HEADER, _EXTENDED_BYTES = 12, 8, 10  # bytes: before the chunks, of a name and length, in VP8X
 _VP8_HEADER = _HEADER + 10  # bytes before the first partition: the chunk's, and the frame's
 _LOSSY, _LOSSLESS, _EXTENDED = b"VP8 ", b"VP8L", b"VP8X"
-_METADATA = {
-    b"ICCP": (0x20, "icc_profile"),
-    b"EXIF": (0x08, "exif"),
-    b"XMP ": (0x04, "xmp"),
-}  # flag, Pillow's name
+# the flag that announces each, and Pillow's name for it
+_METADATA = {b"ICCP": (0x20, "icc_profile"), b"EXIF": (0x08, "exif"), b"XMP ": (0x04, "xmp")}
 _KNOWN = {_LOSSY, _LOSSLESS, _EXTENDED, *_METADATA}
 
 

@@ -6,6 +6,7 @@ What a hostile file can cost is decided before its pixels are:
   a file can name another size (a GIF's frame, a WebP's canvas, a TIFF's tile), so its own limit is set
   to ours while one image is open and put back after: it is a global, and other users of Pillow in the
   process keep theirs. Its warning below that limit, and those about odd metadata, are silenced;
+- a WebP still is decoded by libwebp itself, under the same limit, where it has nothing odd: a third of Pillow's memory;
 - frames after the first are never looked for, and an AVIF gets one thread: processes share the cores.
 
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when a `draft` is given, and to luma alone where nobody wants its
@@ -40,6 +41,7 @@ from curator.formats import ALLOWED, HEAD_BYTES, printable, refuse
 from curator.pixels import in_colour, luma
 from curator.progressive import luma_only
 from curator.reasons import Reason
+from curator.webp import still
 
 PLUGINS = (
     AvifImagePlugin,
@@ -185,6 +187,9 @@ def _loaded(
     body: bytes | memoryview, max_pixels: int, mode: str | None, draft: Draft | None
 ) -> Iterator[tuple[Image.Image, int, int, str]]:
     """The loaded picture, perhaps drafted to `mode`; the width, height and mode that are stored."""
+    if (webp := still(body, max_pixels, mode or "RGB")) is not None:
+        yield webp, *webp.size, "RGB"
+        return
     if draft and mode == "L":
         body = luma_only(body)
     with ExitStack() as stack:

@@ -87,7 +87,7 @@ CURATOR = """
     measure_encode  report.small
     hashing
     encode
-    measure  decode  pixels  exif  formats  lanczos  phash  png  progressive
+    measure  decode  pixels  exif  formats  lanczos  phash  png  progressive  webp
     pool  worker  arena  heap  shield
     clusters
     identical  digests

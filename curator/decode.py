@@ -183,7 +183,7 @@ def _loaded(
 ) -> Iterator[tuple[Image.Image, int, int, str]]:
     """The loaded picture, perhaps drafted to `mode`; the width, height and mode that are stored."""
     if draft and mode == "L":
-        body = luma_only(body)
+        body = luma_only(body, draft)
     # BytesIO copies a memoryview, a few microseconds per 100 KB, and is a reader in C for it.
     with Image.open(io.BytesIO(body), formats=ALLOWED) as image:
         width, height, stored = image.width, image.height, image.mode

@@ -191,7 +191,7 @@ def _loaded(
         yield webp, *webp.size, "RGB"
         return
     if draft and mode == "L":
-        body = luma_only(body)
+        body = luma_only(body, draft)
     with ExitStack() as stack:
         image = stack.enter_context(_opened(body))
         width, height, stored = image.width, image.height, image.mode

@@ -3,11 +3,12 @@
 A progressive JPEG (ITU-T T.81, G) comes in some ten scans, each a few bits of some coefficients. libjpeg decodes them
 all, also when only luma is asked for: Huffman decoding is nearly all of the work. The scans of AC coefficients
 belong to one component each, so those of Cb and Cr can be cut out, unread, where they stand: the luma is the same to
-the last bit, a tenth sooner.
+the last bit, a tenth sooner. Where it is decoded at 1/8 of its size, a pixel is a block's mean, which is its DC
+coefficient: then luma's scans of AC coefficients are cut out, too, and it takes a fifth of the time.
 
-- libjpeg smoothes the blocks of a picture that its scans leave unfinished, as those look whose chroma is cut out. It
-  does not where a quantization table has zeros, so the components that nobody looks at are given one. A picture that
-  was unfinished before is left as it is: there, luma would differ.
+- libjpeg smoothes the blocks of a picture that its scans leave unfinished, as those look whose scans are cut out. It
+  does not where any quantization table has zeros, so the components that nobody looks at are given one. A picture
+  that was unfinished before is left as it is: there, luma would differ.
 - What libjpeg refuses in a scan before it reads its bits (its parameters, its tables) must not be in one that is cut
   out; bits that make no sense are no error to it. Truncated files have no end to be found.
 - Whatever is odd is left as it is, for libjpeg to judge.
@@ -16,8 +17,10 @@ the last bit, a tenth sooner.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import mul
 
 Bytes = bytes | memoryview
+_Table = tuple[Bytes, Bytes]  # of Huffman codes: how many codes have 1 to 16 bits, and what they stand for
 
 _SOI = b"\xff\xd8"
 _SOF2, _DHT, _JPG, _DAC = 0xC2, 0xC4, 0xC8, 0xCC
@@ -27,6 +30,9 @@ _WITHOUT_LENGTH = {*range(0xD0, 0xD9), 0xFF}  # restarts, the beginning of an im
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # neither a stuffed byte nor a restart
 _SMOOTHED = 10  # coefficients that libjpeg-turbo looks at to see whether a picture is unfinished
 _MOST_SHIFT = 13  # bits, libjpeg's limit of Al
+_DC, _MOST_BITS = 0, 15  # class of tables, and the most bits of a difference that their codes may name
+_SHARES = tuple(1 << 16 - length for length in range(1, 17))  # of all codes, what one of this length takes
+_EIGHTH = 8  # times smaller, at least, than the file: as far as libjpeg reduces
 _MOST_SEGMENTS = 500  # a file with more is made to keep us busy
 _MOST_TABLES = 8 * (17 + 256)  # bytes of one segment that says nothing twice
 
@@ -40,36 +46,42 @@ class _Frame:
     """What the scans up to here have told."""
 
     components: tuple[int, ...] = ()  # luma first
+    means_only: bool = False  # of luma, too, the AC coefficients are not needed
     scales: set[int] = field(default_factory=set)  # numbers of the quantization tables
-    tables: set[tuple[int, int]] = field(default_factory=set)  # Huffman: class (0 DC, 1 AC) and number
+    tables: dict[tuple[int, int], _Table] = field(default_factory=dict)  # Huffman: class, number
     missing: dict[int, list[int]] = field(default_factory=dict)  # bits of each coefficient, by component
 
 
-def luma_only(body: Bytes) -> Bytes:
-    """The file without its chroma, as far as that stands apart; `body` itself where it does not."""
+def luma_only(body: Bytes, least: tuple[int, int]) -> Bytes:
+    """The file without its chroma, as far as that stands apart; `body` itself where it does not.
+
+    `least`: pixels of the shorter and the longer side, below which it is not reduced while it is decoded.
+    """
     try:
-        return _cut(body)
+        return _cut(body, least)
     except (_OddError, IndexError):
         return body
 
 
-def _cut(body: Bytes) -> Bytes:
+def _cut(body: Bytes, least: tuple[int, int]) -> Bytes:
     frame, kept, start = _Frame(), list[Bytes](), 0
     for marker, at, end, following in _segments(body):
         segment = body[at + 4 : end]
         if marker == _SOS:
-            if not _of_luma(segment, frame):
+            if not _needed(segment, frame):
                 _check(segment, frame)
                 kept.append(body[start:at])
                 start = following
         elif marker == _SOF2 and not frame.components:
-            kept += [body[start:at], *_unsmoothed(body[at:end], frame)]
+            kept += [body[start:at], *_unsmoothed(body[at:end], frame, least)]
             start = end
         elif marker in _FRAMES or _foreign(marker, segment):
             raise _OddError
         elif marker == _DHT:
             _read_tables(segment, frame)
         elif marker == _DQT:
+            if frame.components:  # it could be in place of the one that was put in
+                raise _OddError
             _read_scales(segment, frame)
     if any(map(any, frame.missing.values())):  # libjpeg smoothes an unfinished picture
         raise _OddError
@@ -102,10 +114,10 @@ def _foreign(marker: int, segment: Bytes) -> bool:
     return marker == _APP2 and segment[:4] == b"MPF\0"
 
 
-def _unsmoothed(header: Bytes, frame: _Frame) -> Sequence[Bytes]:
+def _unsmoothed(header: Bytes, frame: _Frame, least: tuple[int, int]) -> Sequence[Bytes]:
     """The frame header with a table of zeros for its chroma, and before it that table."""
     given = bytearray(header)
-    # length, precision, height, width, number of components; of each: name, sampling, table
+    # marker, length, precision, height, width, number of components; of each: name, sampling, table
     frame.components = tuple(given[10::3])
     if len(given) != 19 or frame.components != (1, 2, 3):  # else libjpeg may take them for R, G, B
         raise _OddError
@@ -113,6 +125,8 @@ def _unsmoothed(header: Bytes, frame: _Frame) -> Sequence[Bytes]:
         raise _OddError
     if not {given[15], given[18]} <= frame.scales:
         raise _OddError
+    shorter, longer = sorted((given[5] << 8 | given[6], given[7] << 8 | given[8]))
+    frame.means_only = min(shorter // least[0], longer // least[1]) >= _EIGHTH
     frame.missing = {one: [-1] * _SMOOTHED for one in frame.components}
     unused = 3 if given[12] != 3 else 2
     given[15] = given[18] = unused
@@ -126,8 +140,8 @@ def _end_of_scan(body: Bytes, at: int) -> int:
     return found.start()
 
 
-def _of_luma(scan: Bytes, frame: _Frame) -> bool:
-    """Whether luma is among a scan's components. Notes which bits of which coefficients are there after it."""
+def _needed(scan: Bytes, frame: _Frame) -> bool:
+    """Whether luma's pixels need a scan. Notes which bits of which coefficients are there after it."""
     names = [scan[1 + 2 * one] for one in range(scan[0])]
     if not names or len(scan) != 4 + 2 * len(names) or len({*names} & {*frame.components}) < len(names):
         raise _OddError
@@ -135,7 +149,7 @@ def _of_luma(scan: Bytes, frame: _Frame) -> bool:
     for name in names:
         for one in range(first, min(last + 1, _SMOOTHED)):
             frame.missing[name][one] = shifts & 15
-    return frame.components[0] in names
+    return frame.components[0] in names and not (frame.means_only and first)
 
 
 def _check(scan: Bytes, frame: _Frame) -> None:
@@ -147,28 +161,28 @@ def _check(scan: Bytes, frame: _Frame) -> None:
     for one in range(scan[0]):
         tables = scan[2 + 2 * one]
         needed = (1, tables & 15) if first else (0, tables >> 4)
-        if needed not in frame.tables and (first or not before):
+        if (first or not before) and not _decodes(frame.tables.get(needed), needed[0]):
             raise _OddError
 
 
+def _decodes(table: _Table | None, kind: int) -> bool:
+    """Whether there is this Huffman table, and its codes fit into their lengths (jpeg_make_d_derived_tbl)."""
+    if table is None:
+        return False
+    counts, symbols = table
+    return sum(map(mul, counts, _SHARES)) < 1 << 16 and (kind != _DC or max(symbols, default=0) <= _MOST_BITS)
+
+
 def _read_tables(segment: Bytes, frame: _Frame) -> None:
-    """Note the Huffman tables of a segment, those whose codes fit into their lengths (jpeg_make_d_derived_tbl)."""
+    """Note the Huffman tables of a segment. Most are of scans that stay: those libjpeg looks at."""
     if len(segment) > _MOST_TABLES:
         raise _OddError
     at = 0
     while at < len(segment):
-        name, counts = (segment[at] >> 4, segment[at] & 15), segment[at + 1 : at + 17]
-        code = 0
-        for length, count in enumerate(counts, 1):
-            code += count
-            if code >= 1 << length:
-                raise _OddError
-            code <<= 1
-        symbols = segment[at + 17 : at + 17 + sum(counts)]
-        if name[0] == 0 and max(symbols, default=0) > 15:
-            raise _OddError
-        frame.tables.add(name)
-        at += 17 + sum(counts)
+        counts = segment[at + 1 : at + 17]
+        end = at + 17 + sum(counts)
+        frame.tables[segment[at] >> 4, segment[at] & 15] = counts, segment[at + 17 : end]
+        at = end
 
 
 def _read_scales(segment: Bytes, frame: _Frame) -> None:

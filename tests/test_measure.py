@@ -141,6 +141,16 @@ def test_tones_are_those_of_the_picture():
     assert (result.brightness, result.contrast, result.entropy) == (100.0, 100.0, 1.0)
 
 
+@pytest.mark.parametrize("size", [(3, 3), (3, 70), (70, 3), (127, 64)])
+def test_sharpness_is_the_variance_of_the_laplacian(size):
+    """Of all pixels that have four neighbours, and of no others."""
+    image = photo(6).resize(size).convert("L")
+    pixels = np.asarray(image).astype(int)
+    across = np.diff(pixels, 2, axis=1)[1:-1]
+    down = np.diff(pixels, 2, axis=0)[:, 1:-1]
+    assert measured(encoded(image, "PNG")).sharpness == pytest.approx(np.var(across + down), abs=1e-9)
+
+
 def test_flat_has_no_contrast():
     """One colour has contrast, entropy and sharpness 0, exactly."""
     result = measured(encoded(flat((90, 90, 90)), "PNG"))

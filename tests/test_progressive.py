@@ -15,12 +15,14 @@ from tests.pictures import encoded, photo
 
 CAP = 10_000_000
 PICTURE = photo(1, 90, 60)
+LEAST = (256, 256)
+EIGHTH = (3, 5)  # of which a picture of 40 pixels a side is eight times the size
 
 
-def seen(body):
+def seen(body, least):
     """What decoding gives: header and pixels, or the Reason."""
     try:
-        picture = decode(body, CAP, (256, 256))
+        picture = decode(body, CAP, least)
     except Refused as refused:
         return refused.reason
     return picture.header, picture.luma.size, picture.luma.tobytes()
@@ -38,25 +40,38 @@ def progressive(image=PICTURE, **options):
     st.integers(0, 2),
     st.sampled_from((0, 1, 7)),
     st.sampled_from((bytes, memoryview)),
+    st.sampled_from((LEAST, EIGHTH)),
 )
-def test_luma_is_the_same(width, height, quality, subsampling, restart, wrap):
-    """Of any size, quality, subsampling and distance of restarts, luma is that of the whole file, from fewer bytes."""
+def test_luma_is_the_same(width, height, quality, subsampling, restart, wrap, least):
+    """Of any size, quality, subsampling, restarts and reduction, luma is that of the whole file, from fewer bytes."""
     body = progressive(
         PICTURE.resize((width, height)),
         quality=quality,
         subsampling=subsampling,
         restart_marker_blocks=restart,
     )
-    cut = luma_only(wrap(body))
+    cut = luma_only(wrap(body), least)
     assert cut is not body
-    assert np.array_equal(*(luma(one) for one in (body, cut)))
+    assert np.array_equal(*(luma(one, least) for one in (body, cut)))
     assert len(cut) < len(body) + 69  # the table of zeros
 
 
-def luma(body):
+def luma(body, least):
     image = Image.open(io.BytesIO(body))
-    image.draft("L", (256, 256))
+    image.draft("L", least if image.width <= image.height else least[::-1])
     return np.asarray(image)
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("width", "height", "left"),
+    [pytest.param(40, 24, 2, id="an eighth"), pytest.param(39, 24, 6, id="a quarter")],
+)
+def test_means_are_all_that_an_eighth_needs(width, height, left, subsampling):
+    """Of a picture decoded at 1/8 the scans of DC coefficients are left, otherwise those of luma."""
+    body = progressive(PICTURE.resize((width, height)), subsampling=subsampling)
+    assert luma_only(body, EIGHTH).count(b"\xff\xda") == left
+    assert np.array_equal(*(luma(one, EIGHTH) for one in (body, luma_only(body, EIGHTH))))
 
 
 CHANGES = st.lists(
@@ -83,18 +98,24 @@ def changed(body, changes):
 
 
 @settings(max_examples=400)
-@given(CHANGES, st.integers(20, 95), st.integers(0, 2), st.sampled_from((0, 3)))
-def test_damaged_file_comes_to_the_same(changes, quality, subsampling, restart):
+@given(
+    CHANGES,
+    st.integers(20, 95),
+    st.integers(0, 2),
+    st.sampled_from((0, 3)),
+    st.sampled_from((LEAST, EIGHTH)),
+)
+def test_damaged_file_comes_to_the_same(changes, quality, subsampling, restart, least):
     """Whatever is done to a file's bytes, it is refused as ever, or gives the pixels that it would."""
     small = PICTURE.resize((40, 27))
     options = {"quality": quality, "subsampling": subsampling, "restart_marker_blocks": restart}
     body = changed(progressive(small, **options), changes)
-    cut, door.luma_only = door.luma_only, lambda file: file
+    cut, door.luma_only = door.luma_only, lambda file, _: file
     try:
-        expected = seen(body)
+        expected = seen(body, least)
     finally:
         door.luma_only = cut
-    assert seen(body) == expected
+    assert seen(body, least) == expected
 
 
 def unfinished(body):
@@ -118,6 +139,13 @@ def broken_table(body):
     return body[:at] + b"\xff\xc4" + (len(tables) + 2).to_bytes(2) + tables + body[at:]
 
 
+def scales_again(body):
+    """With its quantization tables once more behind the frame header, where they could undo what is put in there."""
+    at, end = body.index(b"\xff\xdb"), body.index(b"\xff\xc2")
+    return body[: end + 19] + body[at:end] + body[end + 19 :]
+
+
+@pytest.mark.parametrize("least", [LEAST, (1, 1)])
 @pytest.mark.parametrize(
     "body",
     [
@@ -132,11 +160,12 @@ def broken_table(body):
         pytest.param(progressive()[:-200], id="truncated"),
         pytest.param(unfinished(progressive()), id="unfinished"),
         pytest.param(broken_table(progressive()), id="broken Huffman table among many"),
+        pytest.param(scales_again(progressive()), id="quantization tables behind the frame header"),
         pytest.param(encoded(PICTURE, "PNG"), id="PNG"),
         pytest.param(b"", id="empty"),
         pytest.param(b"\xff\xd8" + b"\xff\xfe\0\2" * 5_000_000, id="comments without end"),
     ],
 )
-def test_what_is_odd_is_left_alone(body):
+def test_what_is_odd_is_left_alone(body, least):
     """What is no finished progressive JPEG in Y, Cb and Cr is given back as it is."""
-    assert luma_only(body) is body
+    assert luma_only(body, least) is body

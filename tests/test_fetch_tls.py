@@ -12,7 +12,7 @@ import uvloop
 from crawler.exchange import FetchSettings
 from crawler.fetch import Fetcher
 from crawler.leases import Leases
-from crawler.records import Fetched, Link
+from crawler.records import Fetched, Link, Moved
 from crawler.tls import tell_of_no_handshake, tls_context
 from curator.errors import UsageError
 from tests.site import Answer, Site, image_bytes
@@ -69,6 +69,32 @@ async def test_insecure_takes_any_certificate(site):
     """--insecure verifies neither authority nor name."""
     insecure = replace(SETTINGS, insecure=True)
     assert await outcome(site.url("/a", "127.0.0.2"), insecure) == "saved"
+
+
+@pytest.mark.parametrize(("once", "connections"), [(True, [1, 2]), (False, [1, 1])])
+async def test_the_connection_of_a_host_asked_once_is_not_kept(site, once, connections):
+    """Its image comes over the connection of its robots.txt, and ends it; that of another host is kept."""
+    site.add_image("/b", image_bytes(2))
+    leases = Leases(2 * SETTINGS.max_bytes, SETTINGS.max_bytes)
+    async with Fetcher(replace(SETTINGS, insecure=True), leases) as fetcher:
+        fetcher.asked_once = lambda host: once
+        for path in ("/a", "/b"):
+            assert isinstance(await fetcher.fetch(Link(bytes(16), 1, site.url(path), "")), Fetched)
+    assert [(one.path, one.connection) for one in site.requests()] == list(
+        zip(["/a", "/b"], connections, strict=True)
+    )
+
+
+async def test_the_connection_of_a_redirect_is_kept(site):
+    """A host asked for one link is asked again where that leads to itself: over the same connection."""
+    site.add("/moved", Answer(b"", 302, {"Location": "/a"}))
+    leases = Leases(2 * SETTINGS.max_bytes, SETTINGS.max_bytes)
+    async with Fetcher(replace(SETTINGS, insecure=True), leases) as fetcher:
+        fetcher.asked_once = lambda host: True
+        moved = await fetcher.fetch(Link(bytes(16), 1, site.url("/moved"), ""))
+        assert isinstance(moved, Moved)
+        assert isinstance(await fetcher.fetch(moved.to), Fetched)
+    assert {one.connection for one in site.requests()} == {1}
 
 
 async def test_an_unwanted_tls_body_is_dropped_at_once(site):

@@ -15,6 +15,7 @@ from crawler.leases import Leases
 from crawler.records import Fetched, Link, Moved
 from crawler.tls import tell_of_no_handshake, tls_context
 from curator.errors import UsageError
+from tests.crawling import run_crawl, write_list
 from tests.site import Answer, Site, image_bytes
 
 SETTINGS = FetchSettings(allow_net=(ip_network("127.0.0.0/8"),), connect_timeout=2.0)
@@ -83,6 +84,19 @@ async def test_the_connection_of_a_host_asked_once_is_not_kept(site, once, conne
     assert [(one.path, one.connection) for one in site.requests()] == list(
         zip(["/a", "/b"], connections, strict=True)
     )
+
+
+def test_a_crawl_keeps_connections_to_hosts_of_several_links(site, tmp_path):
+    """A host's only link opens a new connection when it is tried again; those of another host share one."""
+    for path in ("/once", "/twice"):
+        site.add(path, Answer(b"", 503), Answer(image_bytes(1)))
+    listed = [site.url("/once"), site.url("/twice", "127.0.0.2"), site.url("/a", "127.0.0.2")]
+    urls = write_list(tmp_path / "urls.txt", listed)
+    assert run_crawl([urls], tmp_path / "out", insecure=True, no_decode=True, per_host=1).finished
+    used = [(one.path, one.connection) for one in site.requests()]
+    assert len({number for path, number in used if path == "/once"}) == 2
+    assert len({number for path, number in used if path != "/once"}) == 1
+    assert len(used) == 5
 
 
 async def test_the_connection_of_a_redirect_is_kept(site):

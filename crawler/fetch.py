@@ -66,6 +66,7 @@ class Fetcher:
         self._settings, self._note = settings, note
         self._bodies = Bodies(leases, settings.max_bytes)
         self._rules = AddressRules(settings.allow_net)
+        self.asked_once: Callable[[str], bool] = lambda host: False  # whether nothing more is known of a host
 
     async def __aenter__(self) -> Self:
         """Open the session. Raises UsageError when the CA file cannot be used."""
@@ -168,7 +169,9 @@ class Fetcher:
             attempt.gap = await self._permission.to_begin(target, attempt.clock, attempt.patience)
             attempt.patience -= self._now() - began
         listed = link.way is None or target.origin == prepare(link.url).origin
-        response = await self._wire.get(target, self._settings.headers if listed else ())
+        # kept, the TLS connections of hosts that are asked once would be most of a crawl's memory
+        last = target.scheme == "https" and self.asked_once(link.host)
+        response = await self._wire.get(target, self._settings.headers if listed else (), last=last)
         attempt.status = response.status
         try:
             await self._may_read(attempt, response)

@@ -31,12 +31,13 @@ _MOVED = 500  # links that wait where redirects have led them
 
 
 class _Host:
-    __slots__ = ("away", "cause", "in_flight", "moved", "pace", "ready", "ringed", "wakes_at")
+    __slots__ = ("away", "cause", "in_flight", "links", "moved", "pace", "ready", "ringed", "wakes_at")
 
     def __init__(self, manners: Manners) -> None:
         self.ready: deque[Link] = deque()
         self.moved = 0  # of those, the first: redirects led them here
         self.in_flight = 0
+        self.links = 0  # that were ever accepted, as long as it is remembered
         self.away = 0  # links listed here that are at other hosts now, or failed and do not count yet
         self.pace = Pace(manners)
         self.cause = ""  # why it is given up
@@ -79,6 +80,7 @@ class Frontier:
         accepted = len(host.ready) + host.in_flight + host.away < share
         if accepted:
             host.ready.append(link)
+            host.links += 1
             self.ready += 1
         self._place(link.host, host, now)
         return accepted
@@ -92,6 +94,7 @@ class Frontier:
             self._count_moved(host, 1)
             self.ready += 1
             if link.home != link.host:
+                host.links += 1
                 self._host(link.home).away += 1
         self._place(link.host, host, now)
         return accepted
@@ -213,6 +216,11 @@ class Frontier:
         """How many links of a host are in memory, ready or in flight."""
         host = self._hosts.get(name)
         return len(host.ready) + host.in_flight if host else 0
+
+    def has_one(self, name: str) -> bool:
+        """Whether no more than one link of a host has come so far: most such hosts are never asked again."""
+        host = self._hosts.get(name)
+        return host is not None and host.links <= 1
 
     def limited_by_host(self, now: float) -> tuple[str, str] | None:
         """The host with most ready links, when hosts alone keep everything ready waiting, and what holds it."""

@@ -2,6 +2,7 @@
 
 Two tasks a worker (with `--no-decode`: a thread that hashes) take what lies in `bodies`, at most a batch each:
 when workers are the slow stage, batches fill by themselves; when they are not, nothing waits for one to fill.
+A batch that is hashed is larger: it takes a millisecond or two, and then its thread waits for a turn of the loop.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from curator.rules import Rules, judge
 
 BATCH_BYTES = 1 << 20  # of bodies for one worker at a time: some tens of milliseconds of decoding
 BATCH_IMAGES = 32
+_HASHED = 4  # times as much for a thread that hashes
 _BATCH_PIXELS = 2 << 20  # of files that are made in a batch: some MB, and tens of milliseconds here, too
 Decide = Callable[[Verdict, str, Lease | None], None]
 
@@ -55,7 +57,8 @@ class Judging:
         self._batches, self._counted, self._told = 0, time.monotonic(), 0.0
         self._in_batches = 0  # bodies
         self._pool, self._index, self._rules, self._decide = pool, index, rules, decide
-        self._batch_images = batch_images
+        times = _HASHED if isinstance(pool, Hasher) else 1
+        self._batch_images, self._batch_bytes = times * batch_images, times * BATCH_BYTES
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What is to run until cancelled."""
@@ -92,7 +95,7 @@ class Judging:
     async def _next_batch(self) -> list[Fetched]:
         batch = [await self.bodies.get()]
         size = batch[0].size
-        while size < BATCH_BYTES and len(batch) < self._batch_images and not self.bodies.empty():
+        while size < self._batch_bytes and len(batch) < self._batch_images and not self.bodies.empty():
             batch.append(self.bodies.get_nowait())
             size += batch[-1].size
         return batch

@@ -102,6 +102,7 @@ class Stages:
         )
         self.contact = Contact(self._frontier, Network(outage, ((host_of(url), url) for url in good)), hands)
         self._stock.on_given_up = self.give_up
+        self._fetcher.asked_once = self._frontier.has_one
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until every link is decided and durable, or, once `stop` is set, until what is under way is."""

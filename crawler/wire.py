@@ -28,14 +28,16 @@ _HEADERS = 8  # sets of them: there are three
 class Answer:
     """The head of an answer, and its body as it comes. Whoever has one closes it."""
 
-    __slots__ = ("closed", "connection", "content", "headers", "reason", "status")
+    __slots__ = ("closed", "connection", "content", "headers", "last", "reason", "status")
 
     def __init__(
-        self, connection: Connection, message: RawResponseMessage, body: aiohttp.StreamReader
+        self, connection: Connection, message: RawResponseMessage, body: aiohttp.StreamReader, last: bool
     ) -> None:
+        """`last`: its connection is closed with it."""
         self.status, self.reason, self.headers = message.code, message.reason, message.headers
         self.connection: Connection | None = connection  # None once it is back in the pool, or closed
         self.content = body
+        self.last = last
         self.closed = False  # its end was read, or nobody reads on
         body.on_eof(self._ended)
 
@@ -58,7 +60,11 @@ class Answer:
         if protocol is not None and not protocol.upgraded:
             assert self.connection is not None
             self.closed = True
-            self.connection.release()
+            if self.last:
+                protocol.abort()
+                self.connection.close()
+            else:
+                self.connection.release()
             self.connection = None
 
 
@@ -73,28 +79,29 @@ class Wire:
         self._origin = lru_cache(_ORIGINS)(_request)
         self._headers = lru_cache(_HEADERS)(self._merged)
 
-    async def get(self, target: Target, headers: Headers = ()) -> Answer:
+    async def get(self, target: Target, headers: Headers = (), *, last: bool = False) -> Answer:
         """The answer to a request, with `headers` beside the usual ones or in their place; its body is not read yet.
 
         When the connection breaks before an answer the request goes out once more: a server may have closed a
-        kept one in between. Raises ClientError, or TimeoutError where connecting took too long.
+        kept one in between. `last`: the connection is not kept, unless the answer leads on. Raises ClientError, or
+        TimeoutError where connecting took too long.
         """
         request, host = self._origin(target.scheme, target.netloc)
         others, with_host = self._headers(headers)
         written = f"GET {target.path} HTTP/1.1\r\n{'' if with_host else host}{others}\r\n".encode()
         try:
-            return await self._ask(request, written)
+            return await self._ask(request, written, last)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             pass
-        return await self._ask(request, written)
+        return await self._ask(request, written, last)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._connector.close()
 
-    async def _ask(self, request: aiohttp.ClientRequest, written: bytes) -> Answer:
+    async def _ask(self, request: aiohttp.ClientRequest, written: bytes, last: bool) -> Answer:
         connection = await self._connect(request)
         protocol = connection.protocol
         assert protocol is not None
@@ -114,7 +121,7 @@ class Wire:
             message, body = await protocol.read()
             while 100 <= message.code < 200 and message.code != 101:  # what a server says before its answer
                 message, body = await protocol.read()
-            return Answer(connection, message, body)
+            return Answer(connection, message, body, last and not 300 <= message.code < 400)
         except HttpProcessingError as error:
             connection.close()
             raise aiohttp.ClientResponseError(

@@ -12,9 +12,10 @@ import uvloop
 from crawler.exchange import FetchSettings
 from crawler.fetch import Fetcher
 from crawler.leases import Leases
-from crawler.records import Fetched, Link
+from crawler.records import Fetched, Link, Moved
 from crawler.tls import tell_of_no_handshake, tls_context
 from curator.errors import UsageError
+from tests.crawling import run_crawl, write_list
 from tests.site import Answer, Site, image_bytes
 
 SETTINGS = FetchSettings(allow_net=(ip_network("127.0.0.0/8"),), connect_timeout=2.0)
@@ -69,6 +70,45 @@ async def test_insecure_takes_any_certificate(site):
     """--insecure verifies neither authority nor name."""
     insecure = replace(SETTINGS, insecure=True)
     assert await outcome(site.url("/a", "127.0.0.2"), insecure) == "saved"
+
+
+@pytest.mark.parametrize(("once", "connections"), [(True, [1, 2]), (False, [1, 1])])
+async def test_the_connection_of_a_host_asked_once_is_not_kept(site, once, connections):
+    """Its image comes over the connection of its robots.txt, and ends it; that of another host is kept."""
+    site.add_image("/b", image_bytes(2))
+    leases = Leases(2 * SETTINGS.max_bytes, SETTINGS.max_bytes)
+    async with Fetcher(replace(SETTINGS, insecure=True), leases) as fetcher:
+        fetcher.asked_once = lambda host: once
+        for path in ("/a", "/b"):
+            assert isinstance(await fetcher.fetch(Link(bytes(16), 1, site.url(path), "")), Fetched)
+    assert [(one.path, one.connection) for one in site.requests()] == list(
+        zip(["/a", "/b"], connections, strict=True)
+    )
+
+
+def test_a_crawl_keeps_connections_to_hosts_of_several_links(site, tmp_path):
+    """A host's only link opens a new connection when it is tried again; those of another host share one."""
+    for path in ("/once", "/twice"):
+        site.add(path, Answer(b"", 503), Answer(image_bytes(1)))
+    listed = [site.url("/once"), site.url("/twice", "127.0.0.2"), site.url("/a", "127.0.0.2")]
+    urls = write_list(tmp_path / "urls.txt", listed)
+    assert run_crawl([urls], tmp_path / "out", insecure=True, no_decode=True, per_host=1).finished
+    used = [(one.path, one.connection) for one in site.requests()]
+    assert len({number for path, number in used if path == "/once"}) == 2
+    assert len({number for path, number in used if path != "/once"}) == 1
+    assert len(used) == 5
+
+
+async def test_the_connection_of_a_redirect_is_kept(site):
+    """A host asked for one link is asked again where that leads to itself: over the same connection."""
+    site.add("/moved", Answer(b"", 302, {"Location": "/a"}))
+    leases = Leases(2 * SETTINGS.max_bytes, SETTINGS.max_bytes)
+    async with Fetcher(replace(SETTINGS, insecure=True), leases) as fetcher:
+        fetcher.asked_once = lambda host: True
+        moved = await fetcher.fetch(Link(bytes(16), 1, site.url("/moved"), ""))
+        assert isinstance(moved, Moved)
+        assert isinstance(await fetcher.fetch(moved.to), Fetched)
+    assert {one.connection for one in site.requests()} == {1}
 
 
 async def test_an_unwanted_tls_body_is_dropped_at_once(site):

@@ -199,6 +199,23 @@ def test_one_target_leaves_room_for_others():
     assert (frontier.ready, frontier.take(1.0), frontier._hosts) == (0, None, {})
 
 
+def test_a_host_is_known_for_its_one_link_until_another_comes():
+    """Listed or led there from elsewhere; a redirect within the host brings no other, and rest forgets none."""
+    frontier = frontier_of("a", "b", "c")
+    for name in "abc":
+        taken = frontier.take(0.0)
+        assert taken is not None
+        if name == "b":
+            assert frontier.follow(led(link("z"), "b"), 0.0)
+        if name == "c":
+            assert frontier.follow(led(taken, "c"), 0.0)
+    assert [frontier.has_one(name) for name in "abc"] == [True, False, True]
+    frontier.release("a", 0.0)
+    assert not frontier.has_one("a")
+    assert frontier.offer(link("a", 1), 0.0)
+    assert not frontier.has_one("a")
+
+
 def test_the_longest_at_rest_are_forgotten():
     """Of hosts without links the last few are remembered, with what they bear."""
     frontier = Frontier(Manners(), remembered=2)

@@ -4,7 +4,7 @@ A progressive JPEG (ITU-T T.81, G) comes in some ten scans, each a few bits of s
 all, also when only luma is asked for: Huffman decoding is nearly all of the work. The scans of AC coefficients
 belong to one component each, so those of Cb and Cr can be cut out, unread, where they stand: the luma is the same to
 the last bit, a tenth sooner. Where it is decoded at 1/8 of its size, a pixel is a block's mean, which is its DC
-coefficient: then luma's scans of AC coefficients are cut out, too, and it takes a fifth of the time.
+coefficient: then luma's scans of AC coefficients are cut out, too, and it takes a quarter of the time.
 
 - libjpeg smoothes the blocks of a picture that its scans leave unfinished, as those look whose scans are cut out. It
   does not where any quantization table has zeros, so the components that nobody looks at are given one. A picture

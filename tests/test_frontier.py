@@ -244,6 +244,11 @@ def test_no_host_starves(sizes, bound, seed):
     passed: Counter[str] = Counter()  # times a host was passed over while it could have been served
     flying: list[str] = []
     now = 0.0
+
+    def able(host: str) -> bool:
+        pace = frontier._hosts[host].pace if host in frontier._hosts else None
+        return bool(ready[host] and pace and flying.count(host) < pace.slots and pace.free_at <= now)
+
     while frontier.ready:
         now += dice.random()
         taken = None if dice.random() < 0.4 else frontier.take(now)
@@ -253,11 +258,10 @@ def test_no_host_starves(sizes, bound, seed):
                 outcome = dice.choice([Outcome.GOOD, Outcome.ODD, Outcome.PUSHED])
                 frontier.ended(name, outcome, now - 1, now, dice.choice([None, 0.5]))
                 frontier.release(name, now)
+                passed = Counter({host: times for host, times in passed.items() if able(host)})
             continue
         for host in ready:
-            pace = frontier._hosts[host].pace if host in frontier._hosts else None
-            able = ready[host] and pace and flying.count(host) < pace.slots and pace.free_at <= now
-            passed[host] = passed[host] + 1 if able else 0
+            passed[host] = passed[host] + 1 if able(host) else 0
         assert max(passed.values()) <= len(sizes)
         ready[taken.host] -= 1
         passed[taken.host] = 0

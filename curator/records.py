@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from curator.reasons import Reason
 
@@ -11,8 +11,7 @@ from curator.reasons import Reason
 Body = Sequence[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
+class Measures(NamedTuple):
     """What one reduced decode tells of an image. Sizes in pixels after EXIF orientation."""
 
     format: str  # "jpeg", "png", "webp", "gif", "bmp", "tiff", "avif"

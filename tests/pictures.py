@@ -5,7 +5,6 @@
 """
 
 import io
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,4 +78,4 @@ def swapped_profile() -> bytes:
 
 def measures(**changes: Any) -> Measures:
     """The measures of an ordinary photograph, with changes."""
-    return replace(_MEASURES, **changes)
+    return _MEASURES._replace(**changes)

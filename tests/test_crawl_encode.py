@@ -5,7 +5,6 @@ import io
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ def test_rows_tell_both_files_apart(crawled: tuple[Path, dict[str, bytes]]) -> N
         assert row["hash_kind"] == "rgb256x256-gap2"
         assert (row["original_width"], row["original_height"]) == (sent.width, sent.height)
         told = {name: row[name] for name in ("sha256", "exif", *HASHES, *LEVELS, "low_information")}
-        assert_alike(replace(sent, **told), sent)
+        assert_alike(sent._replace(**told), sent)
 
 
 def test_what_cannot_be_encoded_has_its_reason(crawled: tuple[Path, dict[str, bytes]]) -> None:
@@ -222,7 +221,7 @@ def test_in_one_go_or_in_two(full: bool, encoding: Encoding) -> None:
             assert one.measures == alone
         else:
             assert one.measures.hash_kind.startswith("rgb")
-            assert_alike(replace(one.measures, hash_kind=alone.hash_kind), alone)
+            assert_alike(one.measures._replace(hash_kind=alone.hash_kind), alone)
         assert (one.stored.width, one.stored.height) == (new.width, new.height)
         with Image.open(io.BytesIO(one.body)) as image:
             told = (one.stored.format, one.stored.mode, one.stored.width, one.stored.height)
@@ -231,7 +230,7 @@ def test_in_one_go_or_in_two(full: bool, encoding: Encoding) -> None:
 
 def assert_alike(one: Measures, other: Measures) -> None:
     """All is equal, but for two bits of a hash, half a level of 255, and a twentieth of the sharpness."""
-    assert replace(one, **{name: getattr(other, name) for name in (*HASHES, *LEVELS)}) == other
+    assert one._replace(**{name: getattr(other, name) for name in (*HASHES, *LEVELS)}) == other
     for name in HASHES:
         assert (int(getattr(one, name), 16) ^ int(getattr(other, name), 16)).bit_count() <= 2, name
     for name in LEVELS:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,7 +96,7 @@ def test_rows_give_back_what_was_measured(store: MeasureStore) -> None:
         item_uid("x", *place) for place in (("a.jpg", None), ("b.tar", "1"), ("b.tar", "2"))
     ]
     for row in rows.select([name for name, _ in MEASURES]).to_pylist():
-        assert row == asdict(MEASURED)
+        assert row == MEASURED._asdict()
     assert rows["unmeasured"].null_count == rows["detail"].null_count == 3
     assert len(Measured("x", Path("/x"), store.path)) == 3
 

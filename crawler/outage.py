@@ -166,7 +166,11 @@ class Network:
 
     def wants_probe(self, now: float, *, alone: bool) -> bool:
         """Whether a good host is to be asked now; `alone`: nothing else is under way that may be answered."""
-        if not (self.down or self._held) or now - self._probed < self.beat:
+        if not (self.down or self._held):
+            return False
+        if alone and self.silent_since > self._probed:
+            return True  # the last one was answered, and the end of a crawl may wait for this one
+        if now - self._probed < self.beat:
             return False
         return self.down or alone or now - self._held[0].ended >= self.beat
 

@@ -190,6 +190,19 @@ def test_too_much_is_told_before_the_window_is_full_never():
     assert [share.add(Reason.DNS, "a") for _ in range(100)] == [False] * 99 + [True]
 
 
+def test_nothing_waits_for_a_beat_where_probes_are_answered():
+    """Failures that are all that is left of a crawl are judged at once, where the last probe was answered."""
+    net = network("a", "b")
+    net.failed(failure(), 4.0, 5.0)
+    net.probed("a", 5.5)
+    assert not net.wants_probe(5.7, alone=True)  # no answer yet
+    net.answered("a", "http://a/", 5.5, 5.7)
+    assert not net.held
+    net.failed(failure(), 4.0, 5.8)
+    assert not net.wants_probe(5.9, alone=False)
+    assert net.wants_probe(5.9, alone=True)
+
+
 def test_the_silence_of_a_good_host_is_a_probe_in_vain():
     """Where links take every slot no probe finds one: a link that a good host left unanswered will do."""
     net = network("a")

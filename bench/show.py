@@ -105,17 +105,22 @@ def table(found: Sequence[tuple[Comparison, Record]], resumed: Sequence[Record])
 
 
 def about(records: Sequence[Record]) -> str:
-    """Where and when."""
+    """Where and when; what was measured elsewhere than the last is named."""
     where = records[-1]["environment"]
     rounds = sorted({len(one["rounds"]) for one in records})
     commits = dict.fromkeys(one["environment"]["commit"] for one in records)
+    elsewhere = "".join(
+        f" “{one['comparison']}” was measured elsewhere ({one['environment']['cpu']}): only its ratios compare."
+        for one in records
+        if one["environment"]["cpu"] != where["cpu"]
+    )
     return (
         f"{where['cpu']}, {where['cores']} cores, Python {where['python']}, {where['at'][:10]}, commit"
         f" {' and '.join(commits)}; {' or '.join(map(str, rounds))} rounds in turn, seed {records[-1]['seed']};"
         " who no goal is held against ran in the first only."
         " “Ours is” tells how many times as fast it is, and how many times its memory and CPU seconds the other needs:"
         " medians of the rounds' ratios, so not quite the ratio of the medians of speed. “While steady” is between"
-        " the 20th and the 80th hundredth of the answers, by the server's clock."
+        " the 20th and the 80th hundredth of the answers, by the server's clock." + elsewhere
     )
 
 

@@ -12,6 +12,8 @@ coefficient: then luma's scans of AC coefficients are cut out, too, and it takes
 - What libjpeg refuses in a scan before it reads its bits (its parameters, its tables) must not be in one that is cut
   out; bits that make no sense are no error to it. Truncated files have no end to be found.
 - Whatever is odd is left as it is, for libjpeg to judge.
+
+Of small pictures, which nobody compares, the colours may be block means as well (`means`).
 """
 
 import re
@@ -61,6 +63,51 @@ def luma_only(body: Bytes, least: tuple[int, int]) -> Bytes:
         return _cut(body, least)
     except (_OddError, IndexError):
         return body
+
+
+def means(body: Bytes, least: tuple[int, int]) -> Bytes:
+    """The file with the mean of each block only, in colour, where it is to be decoded at 1/8; else `body` itself.
+
+    `least` as above. The luma is the same, and chroma that was stored coarser stays so. For pictures that are shown: a
+    damaged file may come out otherwise than it would have.
+    """
+    try:
+        return _means(body, least)
+    except (_OddError, IndexError):
+        return body
+
+
+def _means(body: Bytes, least: tuple[int, int]) -> Bytes:
+    kept, start, framed = list[Bytes](), 0, False
+    for marker, at, end, following in _segments(body):
+        if marker == _SOS and framed and body[end - 3]:  # begins with an AC coefficient
+            kept.append(body[start:at])
+            start = following
+        elif marker == _SOF2 and not framed and _at_an_eighth(body[at:end], least):
+            framed = True
+        elif marker in _FRAMES:
+            raise _OddError
+        elif marker == _DQT:
+            kept += [body[start : at + 4], _no_smoothing(body[at + 4 : end])]
+            start = end
+    return b"".join([*kept, body[start:]])
+
+
+def _no_smoothing(tables: Bytes) -> bytes:
+    """Quantization tables with zeros for all AC coefficients."""
+    flat, at = bytearray(len(tables)), 0
+    while at < len(tables):
+        size = 1 if tables[at] < 16 else 2  # bytes of a number
+        flat[at : at + 1 + size] = tables[at : at + 1 + size]
+        at += 1 + 64 * size
+    if at > len(tables):
+        raise _OddError
+    return bytes(flat)
+
+
+def _at_an_eighth(header: Bytes, least: tuple[int, int]) -> bool:
+    shorter, longer = sorted((header[5] << 8 | header[6], header[7] << 8 | header[8]))
+    return min(shorter // least[0], longer // least[1]) >= _EIGHTH
 
 
 def _cut(body: Bytes, least: tuple[int, int]) -> Bytes:
@@ -125,8 +172,7 @@ def _unsmoothed(header: Bytes, frame: _Frame, least: tuple[int, int]) -> Sequenc
         raise _OddError
     if not {given[15], given[18]} <= frame.scales:
         raise _OddError
-    shorter, longer = sorted((given[5] << 8 | given[6], given[7] << 8 | given[8]))
-    frame.means_only = min(shorter // least[0], longer // least[1]) >= _EIGHTH
+    frame.means_only = _at_an_eighth(header, least)
     frame.missing = {one: [-1] * _SMOOTHED for one in frame.components}
     unused = 3 if given[12] != 3 else 2
     given[15] = given[18] = unused

@@ -10,7 +10,8 @@ from PIL import Image
 
 from curator import decode as door
 from curator.decode import Refused, decode
-from curator.progressive import luma_only
+from curator.progressive import luma_only, means
+from curator.report.small import SIDE, thumbnails
 from tests.pictures import encoded, photo
 
 CAP = 10_000_000
@@ -72,6 +73,37 @@ def test_means_are_all_that_an_eighth_needs(width, height, left, subsampling):
     body = progressive(PICTURE.resize((width, height)), subsampling=subsampling)
     assert luma_only(body, EIGHTH).count(b"\xff\xda") == left
     assert np.array_equal(*(luma(one, EIGHTH) for one in (body, luma_only(body, EIGHTH))))
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_small_pictures_are_made_of_means(subsampling):
+    """At 1/8 luma is the same and colours nearly so, from the DC scans alone; a picture less reduced is left whole."""
+    body = progressive(PICTURE.resize((8 * SIDE, 6 * SIDE)), quality=90, subsampling=subsampling)
+    light = means(memoryview(body), (1, SIDE))
+    assert light.count(b"\xff\xda") == 2  # the DC coefficients, and their last bit
+    assert len(light) < len(body) / 2
+    assert np.array_equal(*(luma(one, (1, SIDE)) for one in (body, light)))
+    (made,) = thumbnails([memoryview(body)], lambda index: None, CAP)
+    whole = Image.open(io.BytesIO(body)).resize((SIDE, 6 * SIDE // 8), Image.Resampling.BOX)
+    apart = np.asarray(Image.open(io.BytesIO(made)), np.float64) - np.asarray(whole)
+    assert np.abs(apart).mean() < 4
+    less = progressive(PICTURE.resize((8 * SIDE - 1, 6 * SIDE)))
+    assert means(less, (1, SIDE)) is less
+
+
+@pytest.mark.parametrize("odd", ["baseline", "cut", "no tables", "no image"])
+def test_odd_files_keep_all(odd):
+    """What is no whole progressive JPEG is left to libjpeg."""
+    body = progressive(PICTURE.resize((80, 60)))
+    tables = body.index(b"\xff\xdb")
+    given = {
+        "baseline": encoded(PICTURE.resize((80, 60)), "JPEG"),
+        "cut": body[:-2],
+        "no tables": body[: tables + 3] + b"\x42" + body[tables + 4 : tables + 68] + body[tables + 69 :],
+        "no image": b"",
+    }[odd]
+    assert means(given, (1, 5)) is given
+    assert means(body, (1, 5)) is not body
 
 
 CHANGES = st.lists(

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from curator.decode import Refused, colour
+from curator.progressive import means
 from curator.records import Unmeasured
 
 SIDE = 200  # pixels of the longer side
+_LEAST = 1, SIDE  # pixels of the shorter and the longer side of what it is made from
 _QUALITY = 80
 
 
@@ -20,7 +22,7 @@ def thumbnails(
     for index, body in enumerate(bodies):
         begin(index)
         try:
-            made.append(_small(colour(body, max_pixels, draft=(1, SIDE))))
+            made.append(_small(colour(means(body, _LEAST), max_pixels, draft=_LEAST)))
         except Refused as refused:
             made.append(Unmeasured(refused.reason, refused.detail))
     return made

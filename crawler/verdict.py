@@ -108,7 +108,9 @@ def explain(error: Exception, settings: FetchSettings) -> str:
 
 
 def clean(text: str) -> str:
-    """A server's text as one line of valid Unicode: header bytes that are no UTF-8 come as surrogates."""
+    """A server's text as one printable line of valid Unicode: header bytes that are no UTF-8 come as surrogates."""
     if not text.isascii():
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text if text.isprintable() else " ".join(text.split())
+    if text.isprintable():
+        return text
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

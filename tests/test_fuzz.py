@@ -160,6 +160,7 @@ def test_any_answer_is_a_body_or_a_reason():
 
         @QUICK(max_examples=150)
         @example([b"HTTP/1.1 301 OK\r\nLocation:0\r\n\r\n"])
+        @example([b"HTTP/1.1 200 OK\r\nContent-Encoding: \x1b\r\n\r\n", b"\0"])
         @given(ANSWER)
         def check(answer: list[bytes]) -> None:
             answers[:] = [answer]
